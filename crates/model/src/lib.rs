@@ -1,0 +1,46 @@
+//! The vocabulary of the mesh: services, checks, intentions, configuration entries and ids, and the forms in which
+//! people and programs write them (HCL, JSON).
+//!
+//! On the road: everything that enters at the left (a definition file, `PUT /v1/agent/…`) is parsed into a type of this
+//! crate once, and every later stop speaks these types.
+//!
+//! Start from [`Service`], the one noun everything else refers to.
+//!
+//! Invariants: no I/O, no clock, no runtime, no lock. Opaque user maps ([`OpaqueMap`]) are understood here only
+//! ([`ProxySettings`], [`UpstreamSettings`]) and an unknown key is reported, never dropped in silence.
+//!
+//! ```
+//! use model::{Action, Intention, decide};
+//! let allow = Intention::new("web", "db", Action::Allow);
+//! assert!(decide(std::slice::from_ref(&allow), "web", "db").is_some_and(|i| i.action == Action::Allow));
+//! assert!(decide(&[allow], "api", "db").is_none());
+//! ```
+
+mod check;
+mod config_entry;
+mod duration;
+mod intention;
+mod node;
+mod service;
+mod settings;
+mod spiffe;
+
+pub use check::{CheckDefinition, CheckKind, HealthCheck, Status};
+pub use config_entry::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use intention::{Action, Intention, SourceType, decide, precedence, sort_by_precedence};
+pub use node::Node;
+pub use service::{
+    Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition, ServiceKind,
+    Upstream, Weights,
+};
+pub use settings::{ProxySettings, UpstreamSettings};
+pub use spiffe::{SpiffeError, SpiffeId};
+
+/// Where something was created and last changed in the store; the unit of every blocking query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Raft {
+    pub create_index: u64,
+    pub modify_index: u64,
+}
