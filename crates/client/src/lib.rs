@@ -1,1 +1,17 @@
-//! placeholder
+//! The typed client of `/v1`: the only way agent, sidecar, command line and demo talk to a server.
+//!
+//! On the road: `agent ─client─► store`, and the sidecar's way to its plan. Start from [`Client`].
+//!
+//! Invariants: there is no second RPC; the same calls travel over TCP or, inside one process, straight into the
+//! router ([`Client::in_process`]), and nobody above can tell which.
+//!
+//! ```
+//! let client = client::Client::http("127.0.0.1:8500".to_owned());
+//! assert_eq!(client.address(), "127.0.0.1:8500");
+//! ```
+
+mod http;
+mod query;
+
+pub use http::{Client, Error, Raw};
+pub use query::{Answer, Query};

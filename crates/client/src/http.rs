@@ -1,0 +1,216 @@
+//! One request, one answer: over TCP with a small pool, or straight into a router of the same process.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::query::{Answer, Query};
+
+/// No answer of `/v1` is larger; a larger one is refused, not buffered.
+const BODY_LIMIT_BYTES: usize = 64 << 20;
+/// Idle connections kept for the next request.
+const IDLE_LIMIT: usize = 8;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server must answer a blocking query by wait + wait/16; this much longer is a dead server.
+const GRACE: Duration = Duration::from_secs(30);
+
+type Call = dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync;
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// Why a call gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("connecting to {address}: {source}")]
+    Connect { address: String, source: std::io::Error },
+    #[error("{what}: {source}")]
+    Transport { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+    /// The server answered, and not with success.
+    #[error("Unexpected response code: {} ({})", status.as_u16(), body)]
+    Status { status: StatusCode, body: String },
+    #[error("{what}: the answer is not what was expected: {source}")]
+    Decode { what: String, source: serde_json::Error },
+}
+
+impl Error {
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// An answer as it came, of any status.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Raw {
+    pub fn index(&self) -> u64 {
+        self.header("x-consul-index").and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The status as an error unless it is a success.
+    pub fn success(self) -> Result<Self, Error> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        Err(Error::Status { status: self.status, body: self.text() })
+    }
+}
+
+#[derive(Clone)]
+enum Transport {
+    Tcp { address: String, idle: Arc<Mutex<Vec<Sender>>> },
+    InProcess(Arc<Call>),
+}
+
+/// A handle on one server or agent. Cheap to clone; clones share the connections.
+#[derive(Clone)]
+pub struct Client {
+    transport: Transport,
+    token: Option<String>,
+}
+
+impl Client {
+    /// Plain HTTP to `host:port`.
+    pub fn http(address: String) -> Self {
+        Self { transport: Transport::Tcp { address, idle: Arc::default() }, token: None }
+    }
+
+    /// Calls a router of this process.
+    pub fn in_process<F, R>(call: F) -> Self
+    where
+        F: Fn(Request<Bytes>) -> R + Send + Sync + 'static,
+        R: Future<Output = Response<Bytes>> + Send + 'static,
+    {
+        Self { transport: Transport::InProcess(Arc::new(move |request| Box::pin(call(request)))), token: None }
+    }
+
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token;
+        self
+    }
+
+    pub fn address(&self) -> &str {
+        match &self.transport {
+            Transport::Tcp { address, .. } => address,
+            Transport::InProcess(_) => "this process",
+        }
+    }
+
+    /// Any request; any status is an answer.
+    pub async fn send(&self, method: Method, path: &str, body: Bytes, timeout: Duration) -> Result<Raw, Error> {
+        let what = format!("{method} {path}");
+        let fail = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
+        let mut request = Request::builder().method(method.clone()).uri(path).header("host", self.address());
+        if let Some(token) = &self.token {
+            request = request.header("x-consul-token", token);
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(body).map_err(|e| fail(e.into()))?;
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(answer) => answer,
+            Err(late) => Err(fail(late.into())),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Raw, Error> {
+        match &self.transport {
+            Transport::InProcess(call) => {
+                let (parts, body) = call(request).await.into_parts();
+                Ok(Raw { status: parts.status, headers: parts.headers, body })
+            }
+            Transport::Tcp { address, idle } => exchange_tcp(address, idle, request).await,
+        }
+    }
+
+    /// A read that must succeed.
+    pub async fn get_raw(&self, path: &str, query: &Query) -> Result<Raw, Error> {
+        let timeout = GRACE + query.wait.map_or(Duration::ZERO, |wait| wait + wait / 16);
+        self.send(Method::GET, &query.path(path), Bytes::new(), timeout).await?.success()
+    }
+
+    /// A read that must succeed, decoded.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &Query) -> Result<Answer<T>, Error> {
+        let raw = self.get_raw(path, query).await?;
+        Ok(Answer { value: decode(path, &raw.body)?, index: raw.index(), hash: raw.header("x-consul-contenthash").map(str::to_owned) })
+    }
+
+    /// A write that must succeed; gives the body.
+    pub async fn put<B: Serialize + Sync + ?Sized>(&self, path: &str, body: &B) -> Result<Raw, Error> {
+        let bytes = serde_json::to_vec(body).map_err(|source| Error::Decode { what: path.to_owned(), source })?;
+        self.send(Method::PUT, path, bytes.into(), GRACE).await?.success()
+    }
+}
+
+fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|source| Error::Decode { what: what.to_owned(), source })
+}
+
+async fn exchange_tcp(address: &str, idle: &Mutex<Vec<Sender>>, request: Request<Bytes>) -> Result<Raw, Error> {
+    let what = format!("{} {}", request.method(), request.uri());
+    let mut sender = match pooled(idle) {
+        Some(sender) => sender,
+        None => connect(address).await?,
+    };
+    let retry = request.clone();
+    let answer = match sender.send_request(request.map(Full::new)).await {
+        // A kept connection that the server closed meanwhile: nothing was processed, try once on a fresh one.
+        Err(error) if error.is_canceled() || error.is_closed() => {
+            sender = connect(address).await?;
+            sender.send_request(retry.map(Full::new)).await
+        }
+        answer => answer,
+    };
+    let fail = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
+    let (parts, body) = answer.map_err(|e| fail(e.into()))?.into_parts();
+    let body = Limited::new(body, BODY_LIMIT_BYTES).collect().await.map_err(fail)?.to_bytes();
+    let mut idle = idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !sender.is_closed() && idle.len() < IDLE_LIMIT {
+        idle.push(sender);
+    }
+    Ok(Raw { status: parts.status, headers: parts.headers, body })
+}
+
+fn pooled(idle: &Mutex<Vec<Sender>>) -> Option<Sender> {
+    let mut idle = idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    std::iter::from_fn(|| idle.pop()).find(|sender| sender.is_ready())
+}
+
+async fn connect(address: &str) -> Result<Sender, Error> {
+    let fail = |source| Error::Connect { address: address.to_owned(), source };
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(address))
+        .await
+        .map_err(|_| fail(std::io::ErrorKind::TimedOut.into()))?
+        .map_err(fail)?;
+    let _ = stream.set_nodelay(true);
+    let (sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| Error::Transport { what: format!("greeting {address}"), source: e.into() })?;
+    // Ends with the connection; a failure reaches whoever waits for an answer on it.
+    tokio::spawn(connection);
+    Ok(sender)
+}
