@@ -156,7 +156,11 @@ impl Client {
     /// A read that must succeed, decoded.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &Query) -> Result<Answer<T>, Error> {
         let raw = self.get_raw(path, query).await?;
-        Ok(Answer { value: decode(path, &raw.body)?, index: raw.index(), hash: raw.header("x-consul-contenthash").map(str::to_owned) })
+        Ok(Answer {
+            value: decode(path, &raw.body)?,
+            index: raw.index(),
+            hash: raw.header("x-consul-contenthash").map(str::to_owned),
+        })
     }
 
     /// A write that must succeed; gives the body.

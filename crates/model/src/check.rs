@@ -61,12 +61,25 @@ pub struct HealthCheck {
 pub enum CheckKind {
     /// The application reports; silence for longer than this is critical.
     Ttl(Duration),
-    Http { url: String, method: String, header: BTreeMap<String, Vec<String>>, body: String, tls_skip_verify: bool },
+    Http {
+        url: String,
+        method: String,
+        header: BTreeMap<String, Vec<String>>,
+        body: String,
+        tls_skip_verify: bool,
+    },
     Tcp(String),
     /// `host:port[/service]`
-    Grpc { target: String, tls: bool, tls_skip_verify: bool },
+    Grpc {
+        target: String,
+        tls: bool,
+        tls_skip_verify: bool,
+    },
     /// Takes the worst state of a service of this or another node.
-    Alias { node: String, service_id: String },
+    Alias {
+        node: String,
+        service_id: String,
+    },
 }
 
 impl CheckKind {

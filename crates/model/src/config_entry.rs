@@ -80,7 +80,11 @@ pub enum ConfigEntry {
     ProxyDefaults(ProxyDefaults),
     ServiceDefaults(ServiceDefaults),
     /// A kind that is kept, checked for its shape and given back, and that a later planner reads.
-    Other { kind: EntryKind, name: String, body: OpaqueMap },
+    Other {
+        kind: EntryKind,
+        name: String,
+        body: OpaqueMap,
+    },
 }
 
 impl ConfigEntry {

@@ -7,16 +7,8 @@ use std::time::Duration;
 #[error("time: invalid duration {0:?}, expected a number with a unit such as 300ms, 1.5s or 1h30m")]
 pub struct DurationError(pub String);
 
-const UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("μs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 6e10),
-    ("h", 3.6e12),
-];
+const UNITS: [(&str, f64); 8] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
 
 /// Parses Go's duration syntax. Negative durations are refused: no setting of ours has one.
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {

@@ -31,8 +31,8 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use intention::{Action, Intention, SourceType, decide, precedence, sort_by_precedence};
 pub use node::Node;
 pub use service::{
-    Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition, ServiceKind,
-    Upstream, Weights,
+    Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition,
+    ServiceKind, Upstream, Weights,
 };
 pub use settings::{ProxySettings, UpstreamSettings};
 pub use spiffe::{SpiffeError, SpiffeId};

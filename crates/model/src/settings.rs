@@ -167,7 +167,9 @@ impl Reader<'_> {
         let number = match self.value {
             Value::String(text) => text.parse().ok(),
             // HCL and JSON may carry 5000.0.
-            Value::Number(n) => n.as_u64().or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0).map(|f| f as u64)),
+            Value::Number(n) => {
+                n.as_u64().or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && *f >= 0.0).map(|f| f as u64))
+            }
             _ => None,
         };
         let number = number.and_then(|n: u64| N::try_from(n).ok());
