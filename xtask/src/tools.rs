@@ -1,0 +1,86 @@
+//! The outside parts that tests use: from Debian (installed when root), PyPI and Debian's archive, into `target/tools`.
+
+use std::path::PathBuf;
+
+use crate::run::{self, Outcome, in_ci, target};
+
+/// Debian packages and the program that shows that one is there.
+const DEBIAN: &[(&str, &str)] = &[
+    ("prometheus", "prometheus"),
+    ("chromium", "chromium"),
+    ("chromium-driver", "chromedriver"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+    ("nghttp2-client", "h2load"),
+    ("python3-venv", "python3"),
+];
+
+/// PyPI packages of the judges, with the versions they were proven with.
+const PYPI: &[&str] = &["grpcio", "protobuf", "prometheus_client", "websockets"];
+
+pub fn folder() -> PathBuf {
+    target().join("tools")
+}
+
+/// The interpreter of the judges' own environment.
+pub fn python() -> PathBuf {
+    folder().join("venv/bin/python")
+}
+
+/// Fetches what is missing. A part that cannot be had is said loudly, and in CI it is a failure.
+pub fn fetch() -> Outcome {
+    std::fs::create_dir_all(folder()).map_err(|error| format!("{}: {error}", folder().display()))?;
+    let mut missing = Vec::new();
+    for (what, result) in [("Debian packages", debian()), ("Python packages", pypi()), ("consul 1.8.7", consul())] {
+        if let Err(problem) = result {
+            eprintln!("\n*** MISSING: {what}: {problem}\n");
+            missing.push(what);
+        }
+    }
+    match (missing.is_empty(), in_ci()) {
+        (true, _) | (false, false) => Ok(()),
+        (false, true) => Err(format!("missing in CI: {}", missing.join(", "))),
+    }
+}
+
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn debian() -> Outcome {
+    let wanted: Vec<&str> = DEBIAN.iter().filter(|(_, program)| !found(program)).map(|(package, _)| *package).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    if run::output("id", &["-u"])?.trim() != "0" {
+        return Err(format!("not root; install them: apt-get install {}", wanted.join(" ")));
+    }
+    run::run("apt-get", &["-qq", "update"])?;
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
+    let args: Vec<&str> = ["-qq", "-y", "--no-install-recommends", "install"].into_iter().chain(wanted).collect();
+    run::run_with("apt-get", &args, &quiet)
+}
+
+fn pypi() -> Outcome {
+    let venv = folder().join("venv");
+    if !python().exists() {
+        run::run("python3", &["-m", "venv", &venv.display().to_string()])?;
+    }
+    let stamp = folder().join("venv.packages");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == PYPI.join("\n")) {
+        return Ok(());
+    }
+    let args: Vec<&str> = ["-m", "pip", "install", "--quiet"].into_iter().chain(PYPI.iter().copied()).collect();
+    run::run(&python().display().to_string(), &args)?;
+    std::fs::write(&stamp, PYPI.join("\n")).map_err(|error| error.to_string())
+}
+
+/// The last Consul that Debian packaged, unpacked and not installed: the judge of our API is its own client.
+fn consul() -> Outcome {
+    if folder().join("consul/usr/bin/consul").exists() {
+        return Ok(());
+    }
+    let script = run::root().join("xtask/fetch-consul.sh");
+    run::run("bash", &[&script.display().to_string(), &folder().join("consul").display().to_string()])
+}
