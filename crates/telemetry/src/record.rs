@@ -69,6 +69,33 @@ pub enum Flag {
     DPE,
 }
 
+impl Flag {
+    /// All of them, in the order in which Envoy writes them.
+    pub const ALL: [Flag; 10] =
+        [Flag::UH, Flag::UF, Flag::UO, Flag::NR, Flag::URX, Flag::RBAC, Flag::UC, Flag::UT, Flag::DC, Flag::DPE];
+
+    pub(crate) fn index(self) -> usize {
+        Flag::ALL.iter().position(|&flag| flag == self).unwrap_or(0)
+    }
+
+    /// Envoy's letters.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Flag::UH => "UH",
+            Flag::UF => "UF",
+            Flag::UC => "UC",
+            Flag::UT => "UT",
+            Flag::UO => "UO",
+            Flag::URX => "URX",
+            Flag::NR => "NR",
+            Flag::RBAC => "RBAC",
+            Flag::DC => "DC",
+            Flag::DPE => "DPE",
+        }
+    }
+}
+
 /// Whose fault a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -97,4 +124,107 @@ pub struct Outcome {
     pub bytes_sent: u64,
     /// False when the answer was made by the mesh, or when the other side says it passed on a failure of its own upstream.
     pub origin: bool,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            code: 0,
+            grpc_status: None,
+            flags: Vec::new(),
+            fault: None,
+            duration: Duration::ZERO,
+            upstream_time: None,
+            retries: 0,
+            bytes_received: 0,
+            bytes_sent: 0,
+            origin: true,
+        }
+    }
+}
+
+impl Outcome {
+    fn has(&self, flag: Flag) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// Refused by an intention, by this proxy.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.has(Flag::RBAC)
+    }
+
+    /// The server side failed the caller: a 5xx, no answer, or a gRPC status that is not the caller's own mistake.
+    /// A caller that left, and a refusal, are not errors.
+    #[must_use]
+    pub fn is_error(&self, protocol: Protocol) -> bool {
+        if self.is_refused() {
+            return false;
+        }
+        if self.code >= 500 || self.grpc_status.is_some_and(grpc_status_is_error) {
+            return true;
+        }
+        let lost = [Flag::UH, Flag::UF, Flag::UT, Flag::UO].iter().any(|&flag| self.has(flag));
+        // An upstream that closes a TCP connection has usually just finished.
+        let unanswered = protocol != Protocol::Tcp && !self.has(Flag::DC) && self.fault != Some(Fault::Downstream);
+        self.code == 0 && (lost || unanswered || self.fault == Some(Fault::Upstream))
+    }
+
+    /// Made by this proxy before any cluster was asked: Envoy charges such an answer to no cluster.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        [Flag::RBAC, Flag::NR, Flag::DPE].iter().any(|&flag| self.has(flag)) || (self.code == 0 && self.has(Flag::DC))
+    }
+}
+
+/// gRPC statuses by which a server says that it failed: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED,
+/// INTERNAL, UNAVAILABLE, DATA_LOSS. The others are answers.
+#[must_use]
+pub fn grpc_status_is_error(status: u8) -> bool {
+    matches!(status, 2 | 4 | 8 | 12..=15)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn key(service: &str, instance: &str) -> CellKey {
+        CellKey {
+            direction: Direction::Outbound,
+            listener: service.into(),
+            protocol: Protocol::Http,
+            target: format!("{service}.default.dc1").into(),
+            peer: Peer { service: service.into(), instance: instance.into(), ..Peer::default() },
+            route: "".into(),
+            grpc_service: "".into(),
+            grpc_method: "".into(),
+        }
+    }
+
+    #[test]
+    fn an_error_is_the_servers_fault_only() {
+        let with = |code, flags: &[Flag], fault| Outcome { code, flags: flags.to_vec(), fault, ..Outcome::default() };
+        for (outcome, protocol, error) in [
+            (with(200, &[], None), Protocol::Http, false),
+            (with(404, &[], None), Protocol::Http, false),
+            (with(503, &[Flag::UF], Some(Fault::Upstream)), Protocol::Http, true),
+            (with(403, &[Flag::RBAC], Some(Fault::Mesh)), Protocol::Http, false),
+            (with(0, &[Flag::DC], Some(Fault::Downstream)), Protocol::Http, false),
+            (with(0, &[Flag::UC], Some(Fault::Upstream)), Protocol::Http, true),
+            (with(0, &[], None), Protocol::Tcp, false),
+            (with(0, &[Flag::UC], None), Protocol::Tcp, false),
+            (with(0, &[Flag::UF], Some(Fault::Upstream)), Protocol::Tcp, true),
+            (with(0, &[Flag::RBAC], Some(Fault::Mesh)), Protocol::Tcp, false),
+        ] {
+            assert_eq!(outcome.is_error(protocol), error, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn every_flag_has_its_own_place() {
+        for (index, flag) in Flag::ALL.iter().enumerate() {
+            assert_eq!(flag.index(), index);
+            assert_eq!(format!("{flag:?}"), flag.as_str());
+        }
+    }
 }
