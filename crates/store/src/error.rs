@@ -1,0 +1,32 @@
+//! Why the store refuses. The texts are Consul's where it has one: clients match on them.
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("Must provide node")]
+    NoNode,
+    #[error("Must provide address if SkipNodeUpdate is not set")]
+    NoAddress,
+    #[error("Must provide service name with ID")]
+    NoServiceName,
+    #[error("Must provide service name for check")]
+    NoCheckName,
+    #[error("check's node {check:?} does not match register request node {node:?}")]
+    CheckNode { check: String, node: String },
+    #[error("Missing node registration")]
+    NoSuchNode,
+    #[error("Missing service registration")]
+    NoSuchService,
+    #[error("duplicate intention found: {0}")]
+    DuplicateIntention(model::Intention),
+    #[error("Cannot modify non-existent intention: '{0}'")]
+    NoSuchIntention(String),
+    #[error("Cannot delete non-existent intention: '{0}'")]
+    NoIntentionToDelete(String),
+    /// Other writers were faster too many times in a row.
+    #[error("the write was overtaken by others {0} times")]
+    Contention(usize),
+    #[error("{what}: {source}")]
+    Backend { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the store has stopped")]
+    Stopped,
+}

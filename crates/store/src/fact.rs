@@ -1,0 +1,166 @@
+//! What is stored: keyed values, and the batches in which they change.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::{ConfigEntry, EntryKind, HealthCheck, Intention, Node, OpaqueMap, Service};
+use serde::{Deserialize, Serialize};
+
+/// A position in the history of the facts. 0 means "never".
+pub type Index = u64;
+
+/// A text that is stored and never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(redacted)")
+    }
+}
+
+/// A check with what only the one who put it into the catalog understands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckFact {
+    pub check: HealthCheck,
+    /// As Consul's `Definition`; empty for checks that an agent runs.
+    pub definition: OpaqueMap,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaConfig {
+    pub cluster_id: String,
+    pub provider: String,
+    pub config: OpaqueMap,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CaRoot {
+    pub id: String,
+    pub active: bool,
+    /// The public description, as the certificate authority writes it.
+    pub description: OpaqueMap,
+    pub key: Secret,
+}
+
+/// One stored value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Fact {
+    Node(Arc<Node>),
+    Service {
+        node: Arc<str>,
+        service: Arc<Service>,
+    },
+    Check(Arc<CheckFact>),
+    Config(Arc<ConfigEntry>),
+    Intention(Arc<Intention>),
+    CaConfig(Arc<CaConfig>),
+    CaRoot(Arc<CaRoot>),
+    /// The number of the last certificate signed.
+    CaSerial(u64),
+}
+
+/// The name of a fact. Node names are compared without case, as DNS compares them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Key {
+    Node(Arc<str>),
+    Service {
+        node: Arc<str>,
+        id: Arc<str>,
+    },
+    Check {
+        node: Arc<str>,
+        id: Arc<str>,
+    },
+    Config {
+        kind: EntryKind,
+        name: Arc<str>,
+    },
+    /// By the pair of names, so that two servers cannot create two rules for one pair.
+    Intention {
+        source: Arc<str>,
+        destination: Arc<str>,
+    },
+    CaConfig,
+    CaRoot(Arc<str>),
+    CaSerial,
+}
+
+/// The form in which names are keys.
+pub(crate) fn lower(name: &str) -> Arc<str> {
+    name.to_lowercase().into()
+}
+
+impl Key {
+    pub fn node(name: &str) -> Self {
+        Self::Node(lower(name))
+    }
+
+    pub fn service(node: &str, id: &str) -> Self {
+        Self::Service { node: lower(node), id: id.into() }
+    }
+
+    pub fn check(node: &str, id: &str) -> Self {
+        Self::Check { node: lower(node), id: id.into() }
+    }
+
+    pub fn config(kind: EntryKind, name: &str) -> Self {
+        Self::Config { kind, name: name.into() }
+    }
+
+    pub fn intention(intention: &Intention) -> Self {
+        let (source, destination) = (intention.source_name.as_str(), intention.destination_name.as_str());
+        Self::Intention { source: source.into(), destination: destination.into() }
+    }
+}
+
+impl Fact {
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Node(node) => Key::node(&node.node),
+            Self::Service { node, service } => Key::service(node, &service.id),
+            Self::Check(fact) => Key::check(&fact.check.node, &fact.check.check_id),
+            Self::Config(entry) => Key::config(entry.kind(), entry.name()),
+            Self::Intention(intention) => Key::intention(intention),
+            Self::CaConfig(_) => Key::CaConfig,
+            Self::CaRoot(root) => Key::CaRoot(root.id.as_str().into()),
+            Self::CaSerial(_) => Key::CaSerial,
+        }
+    }
+}
+
+/// The batch is refused unless `key` was last changed at `revision` (0: does not exist).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    pub key: Key,
+    pub revision: Index,
+}
+
+/// All or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    pub guards: Vec<Guard>,
+    pub puts: Vec<Fact>,
+    pub deletes: Vec<Key>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.deletes.is_empty()
+    }
+
+    pub fn guard(&mut self, key: Key, revision: Index) {
+        self.guards.push(Guard { key, revision });
+    }
+}

@@ -1,0 +1,254 @@
+//! Applying facts: the tables, the lookups and the index of every topic they concern.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use model::{ConfigEntry, Intention, Service, ServiceKind};
+
+use super::{Lookup, Name, State, Stored};
+use crate::fact::{Batch, CheckFact, Fact, Index, Key, lower};
+use crate::watch::Topic;
+
+/// The topics a batch has touched.
+struct Touched {
+    index: Index,
+    topics: HashSet<Topic>,
+}
+
+impl State {
+    /// Applies a committed batch. Decides nothing. Gives the topics whose waiters must be woken.
+    pub(crate) fn apply(&mut self, index: Index, batch: &Batch) -> HashSet<Topic> {
+        let mut touched = Touched { index, topics: HashSet::new() };
+        self.index = index;
+        for key in &batch.deletes {
+            self.delete(key, &mut touched);
+        }
+        for fact in &batch.puts {
+            self.put(fact, index, index, &mut touched);
+        }
+        self.close(&touched);
+        touched.topics
+    }
+
+    /// Puts a fact of a snapshot. Topics begin at the last change of what they hold; removals before the snapshot are
+    /// covered by the index of the whole.
+    pub(crate) fn load(&mut self, fact: &Fact, created: Index, modified: Index) {
+        let index = self.index;
+        let mut touched = Touched { index: modified, topics: HashSet::new() };
+        self.put(fact, created, modified, &mut touched);
+        self.close(&touched);
+        for whole in [Topic::Nodes, Topic::Services, Topic::Checks, Topic::Configs, Topic::Intentions] {
+            self.topics.insert(whole, index);
+        }
+    }
+
+    /// Gives every touched topic its index, and forgets those of things that are gone.
+    fn close(&mut self, touched: &Touched) {
+        for topic in &touched.topics {
+            let gone = match topic {
+                Topic::Node(name) => !self.nodes.contains_key(name),
+                Topic::Service(name) => !self.by_name.contains_key(name),
+                Topic::Connect(name) => !self.by_identity.contains_key(name),
+                Topic::Config(kind, name) => !self.configs.contains_key(&(*kind, name.clone())),
+                Topic::IntentionsFrom(name) => !self.intentions.values().any(|i| *i.source_name == **name),
+                Topic::IntentionsTo(name) => !self.intentions.values().any(|i| *i.destination_name == **name),
+                _ => false,
+            };
+            if gone {
+                self.topics.remove(topic);
+            } else {
+                let index = self.topics.get(topic).map_or(touched.index, |old| touched.index.max(*old));
+                self.topics.insert(topic.clone(), index);
+            }
+        }
+    }
+
+    fn put(&mut self, fact: &Fact, created: Index, modified: Index, touched: &mut Touched) {
+        match fact {
+            Fact::Node(node) => {
+                let name = lower(&node.node);
+                let entry = stored(node, self.nodes.get(&name), created, modified);
+                self.nodes.insert(name.clone(), entry);
+                self.touch_node(&name, touched);
+                touched.topics.insert(Topic::Nodes);
+            }
+            Fact::Service { node, service } => self.put_service(&lower(node), service, (created, modified), touched),
+            Fact::Check(check) => {
+                let node = lower(&check.check.node);
+                let id: Name = check.check.check_id.as_str().into();
+                let checks = self.checks.entry(node.clone()).or_default();
+                let old = checks.get(&id).cloned();
+                checks.insert(id, stored(check, old.as_ref(), created, modified));
+                // A check can move from one service to another.
+                old.iter().for_each(|old| self.touch_check(&node, old, touched));
+                self.touch_check(&node, check, touched);
+            }
+            Fact::Config(entry) => {
+                let key = (entry.kind(), Name::from(entry.name()));
+                let new = stored(entry, self.configs.get(&key), created, modified);
+                self.configs.insert(key, new);
+                touch_config(entry, touched);
+            }
+            Fact::Intention(intention) => {
+                let key: (Name, Name) =
+                    (intention.source_name.as_str().into(), intention.destination_name.as_str().into());
+                touch_intention(intention, touched);
+                let new = stored(intention, self.intentions.get(&key), created, modified);
+                self.intentions.insert(key, new);
+            }
+            Fact::CaConfig(config) => {
+                self.ca_config = Some(stored(config, self.ca_config.as_ref(), created, modified));
+                touched.topics.insert(Topic::CaConfig);
+            }
+            Fact::CaRoot(root) => {
+                let id: Name = root.id.as_str().into();
+                let new = stored(root, self.ca_roots.get(&id), created, modified);
+                self.ca_roots.insert(id, new);
+                touched.topics.insert(Topic::CaRoots);
+            }
+            Fact::CaSerial(serial) => self.ca_serial = (*serial, modified),
+        }
+    }
+
+    fn delete(&mut self, key: &Key, touched: &mut Touched) {
+        match key {
+            Key::Node(name) => {
+                self.touch_node(name, touched);
+                self.nodes.remove(name);
+                touched.topics.insert(Topic::Nodes);
+            }
+            Key::Service { node, id } => {
+                if let Some(old) = self.services.get(node).and_then(|services| services.get(id)).cloned() {
+                    self.touch_service(node, &old, touched);
+                    self.forget(node, &old);
+                    remove(&mut self.services, node, id);
+                }
+            }
+            Key::Check { node, id } => {
+                if let Some(old) = self.checks.get(node).and_then(|checks| checks.get(id)).cloned() {
+                    self.touch_check(node, &old, touched);
+                    remove(&mut self.checks, node, id);
+                }
+            }
+            Key::Config { kind, name } => {
+                if let Some(old) = self.configs.remove(&(*kind, name.clone())) {
+                    touch_config(&old, touched);
+                }
+            }
+            Key::Intention { source, destination } => {
+                if let Some(old) = self.intentions.remove(&(source.clone(), destination.clone())) {
+                    touch_intention(&old, touched);
+                }
+            }
+            Key::CaConfig => {
+                self.ca_config = None;
+                touched.topics.insert(Topic::CaConfig);
+            }
+            Key::CaRoot(id) => {
+                self.ca_roots.remove(id);
+                touched.topics.insert(Topic::CaRoots);
+            }
+            Key::CaSerial => self.ca_serial = (0, 0),
+        }
+    }
+
+    fn put_service(&mut self, node: &Name, service: &Arc<Service>, at: (Index, Index), touched: &mut Touched) {
+        let id: Name = service.id.as_str().into();
+        let old = self.services.get(node).and_then(|services| services.get(&id)).cloned();
+        if let Some(old) = &old {
+            // The name or the identity may be another one now.
+            self.touch_service(node, old, touched);
+            self.forget(node, old);
+        }
+        let new = stored(service, old.as_ref(), at.0, at.1);
+        self.services.entry(node.clone()).or_default().insert(id.clone(), new);
+        self.by_name.entry(lower(&service.service)).or_default().insert((node.clone(), id.clone()));
+        if let Some(identity) = identity(service) {
+            self.by_identity.entry(identity).or_default().insert((node.clone(), id));
+        }
+        self.touch_service(node, service, touched);
+    }
+
+    /// Takes a service out of the lookups.
+    fn forget(&mut self, node: &Name, service: &Service) {
+        let member = (node.clone(), Name::from(service.id.as_str()));
+        leave(&mut self.by_name, &lower(&service.service), &member);
+        if let Some(identity) = identity(service) {
+            leave(&mut self.by_identity, &identity, &member);
+        }
+    }
+
+    fn touch_service(&self, node: &Name, service: &Service, touched: &mut Touched) {
+        touched.topics.insert(Topic::Services);
+        touched.topics.insert(Topic::Node(node.clone()));
+        touch_instance(service, touched);
+    }
+
+    /// The node and, for what depends on the node's address or health, its services.
+    fn touch_node(&self, node: &Name, touched: &mut Touched) {
+        touched.topics.insert(Topic::Node(node.clone()));
+        for service in self.services.get(node).into_iter().flat_map(|services| services.values()) {
+            touch_instance(service, touched);
+        }
+    }
+
+    fn touch_check(&self, node: &Name, check: &CheckFact, touched: &mut Touched) {
+        touched.topics.insert(Topic::Checks);
+        let id = check.check.service_id.as_str();
+        if id.is_empty() {
+            return self.touch_node(node, touched);
+        }
+        touched.topics.insert(Topic::Node(node.clone()));
+        if let Some(service) = self.services.get(node).and_then(|services| services.get(id)) {
+            touch_instance(service, touched);
+        }
+    }
+}
+
+fn touch_instance(service: &Service, touched: &mut Touched) {
+    touched.topics.insert(Topic::service(&service.service));
+    if let Some(identity) = identity(service) {
+        touched.topics.insert(Topic::Connect(identity));
+    }
+}
+
+fn touch_config(entry: &ConfigEntry, touched: &mut Touched) {
+    touched.topics.insert(Topic::Configs);
+    touched.topics.insert(Topic::ConfigKind(entry.kind()));
+    touched.topics.insert(Topic::config(entry.kind(), entry.name()));
+}
+
+fn touch_intention(intention: &Intention, touched: &mut Touched) {
+    touched.topics.insert(Topic::Intentions);
+    touched.topics.insert(Topic::IntentionsFrom(intention.source_name.as_str().into()));
+    touched.topics.insert(Topic::IntentionsTo(intention.destination_name.as_str().into()));
+}
+
+/// The service a mesh-capable instance speaks for.
+fn identity(service: &Service) -> Option<Name> {
+    let speaks = service.kind == ServiceKind::ConnectProxy || service.connect.native;
+    speaks.then(|| lower(service.identity_name()))
+}
+
+fn stored<T>(value: &Arc<T>, old: Option<&Stored<T>>, created: Index, modified: Index) -> Stored<T> {
+    let create_index = old.map_or(created, |old| old.create_index);
+    Stored { value: value.clone(), create_index, modify_index: modified }
+}
+
+fn remove<T>(table: &mut super::ByNode<T>, node: &Name, id: &Name) {
+    if let Some(row) = table.get_mut(node) {
+        row.remove(id);
+        if row.is_empty() {
+            table.remove(node);
+        }
+    }
+}
+
+fn leave(lookup: &mut Lookup, name: &Name, member: &(Name, Name)) {
+    if let Some(members) = lookup.get_mut(name) {
+        members.remove(member);
+        if members.is_empty() {
+            lookup.remove(name);
+        }
+    }
+}

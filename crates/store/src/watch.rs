@@ -1,0 +1,122 @@
+//! Who waits for what.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::EntryKind;
+use tokio::sync::Notify;
+
+/// What a reader can wait for. Names of nodes and services are lower case (see [`Topic::service`]).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Topic {
+    Nodes,
+    /// The node, its services and checks.
+    Node(Arc<str>),
+    Services,
+    /// The instances of a service, their nodes and the checks that decide over them.
+    Service(Arc<str>),
+    /// The proxies and native instances that speak for a service.
+    Connect(Arc<str>),
+    Checks,
+    Configs,
+    ConfigKind(EntryKind),
+    Config(EntryKind, Arc<str>),
+    Intentions,
+    /// Intentions whose source is exactly this name (or `*`).
+    IntentionsFrom(Arc<str>),
+    /// Intentions whose destination is exactly this name (or `*`).
+    IntentionsTo(Arc<str>),
+    CaRoots,
+    CaConfig,
+}
+
+impl Topic {
+    pub fn node(name: &str) -> Self {
+        Self::Node(crate::fact::lower(name))
+    }
+
+    pub fn service(name: &str) -> Self {
+        Self::Service(crate::fact::lower(name))
+    }
+
+    pub fn connect(name: &str) -> Self {
+        Self::Connect(crate::fact::lower(name))
+    }
+
+    pub fn config(kind: EntryKind, name: &str) -> Self {
+        Self::Config(kind, name.into())
+    }
+}
+
+type Waiters = HashMap<Topic, HashMap<u64, Arc<Notify>>>;
+
+/// The waiters of every topic: a change wakes those of its own topics and nobody else.
+#[derive(Default)]
+pub(crate) struct Watches {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    waiters: Waiters,
+    next: u64,
+}
+
+/// A registered waiter; unregisters when dropped.
+pub(crate) struct Waiter<'a> {
+    watches: &'a Watches,
+    topics: &'a [Topic],
+    id: u64,
+    notify: Arc<Notify>,
+}
+
+impl Watches {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn register<'a>(&'a self, topics: &'a [Topic]) -> Waiter<'a> {
+        let notify = Arc::new(Notify::new());
+        let mut inner = self.lock();
+        inner.next += 1;
+        let id = inner.next;
+        for topic in topics {
+            inner.waiters.entry(topic.clone()).or_default().insert(id, notify.clone());
+        }
+        drop(inner);
+        Waiter { watches: self, topics, id, notify }
+    }
+
+    pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
+        let inner = self.lock();
+        for waiters in topics.into_iter().filter_map(|topic| inner.waiters.get(topic)) {
+            // A permit is kept for a waiter that is between two looks at the state, so no wake-up is lost.
+            waiters.values().for_each(|notify| notify.notify_one());
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiters.values().map(HashMap::len).sum()
+    }
+}
+
+impl Waiter<'_> {
+    pub(crate) async fn woken(&self) {
+        self.notify.notified().await;
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.watches.lock();
+        for topic in self.topics {
+            if let Some(waiters) = inner.waiters.get_mut(topic) {
+                waiters.remove(&self.id);
+                if waiters.is_empty() {
+                    inner.waiters.remove(topic);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Deciding what a request changes. Each function turns a wish and a snapshot into facts and guards.
+
+mod ca;
+mod catalog;
+mod config_entry;
+mod intention;
+
+pub use catalog::{Registration, Removal};
