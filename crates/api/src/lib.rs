@@ -1,1 +1,33 @@
-//! placeholder
+//! The HTTP API: what Consul's clients, our command line, agents and sidecars talk to.
+//!
+//! On the road: the door of the store (`/v1/catalog`, `/v1/health`, `/v1/config`, …) and of the agent (`/v1/agent`).
+//!
+//! Start from [`App`], which merges the routers of the parts and gives every answer Consul's manners.
+//!
+//! Invariants: response shapes live here and nowhere else; a route decides nothing that the store should decide; an
+//! error is plain text; nothing that a client may ask for is ignored in silence. Never: key material in an answer that
+//! Consul would not put it into, a body read past [`BODY_LIMIT_BYTES`].
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let app = api::App::new(true).into_router();
+//! let client = api::in_process(app);
+//! let answer = client.send(http::Method::GET, "/v1/nothing", "".into(), std::time::Duration::from_secs(1)).await;
+//! assert_eq!(answer.unwrap().status, 404);
+//! # });
+//! ```
+
+mod app;
+mod error;
+pub mod json;
+mod query_options;
+mod request;
+pub mod response;
+pub mod server;
+pub mod v1;
+
+pub use app::{App, in_process, serve};
+pub use error::Error;
+pub use query_options::{Consistency, Params, QueryOptions};
+pub use request::{BODY_LIMIT_BYTES, Rest, body, prefix};
+pub use v1::{agent, insight};

@@ -1,0 +1,326 @@
+//! The whole HTTP surface: the parts' routers merged, and the manners every answer has.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io::Write as _;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use client::Client;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+use crate::json;
+use crate::query_options::Params;
+
+/// Bodies from this size on are compressed for clients that accept it.
+const GZIP_FROM_BYTES: usize = 1400;
+/// Answers to a client in this process are whole values; a larger one is a mistake.
+const IN_PROCESS_BODY_LIMIT_BYTES: usize = 64 << 20;
+/// Open requests get this long to end once the server is told to stop.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(2);
+/// A client that has not sent its request head by then is cut off.
+const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Marks the answer of the fallback: no route, so none of the headers of a route.
+#[derive(Clone, Copy)]
+struct Unrouted;
+
+/// Merges routers and gives their answers Consul's form: clean paths, `Allow`, `Vary`, indented JSON, gzip.
+pub struct App {
+    router: Router,
+    dev: bool,
+}
+
+impl App {
+    /// `dev`: JSON is always indented, as by `consul agent -dev`.
+    pub fn new(dev: bool) -> Self {
+        let fallback = || async {
+            let mut response = StatusCode::NOT_FOUND.into_response();
+            response.extensions_mut().insert(Unrouted);
+            response
+        };
+        Self { router: Router::new().fallback(fallback), dev }
+    }
+
+    pub fn merge(mut self, router: Router) -> Self {
+        self.router = self.router.merge(router);
+        self
+    }
+
+    pub fn into_router(self) -> Router {
+        let Self { router, dev } = self;
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let router = router.clone();
+            async move { Ok::<_, Infallible>(answer(router, dev, request).await) }
+        });
+        Router::new().fallback_service(service)
+    }
+}
+
+async fn answer(router: Router, dev: bool, mut request: Request<Body>) -> Response {
+    if let Some(redirect) = redirect(&request) {
+        return redirect;
+    }
+    let api = request.uri().path().starts_with("/v1/");
+    let method = request.method().clone();
+    let pretty = dev || Params::parse(request.uri().query().unwrap_or_default()).has("pretty");
+    let gzip = accepts_gzip(request.headers());
+    // The router answers HEAD wherever it answers GET; Consul refuses it, with the methods of the route.
+    if api && method == Method::HEAD {
+        *request.method_mut() = Method::OPTIONS;
+    }
+    let Ok(mut response) = router.oneshot(request).await;
+    if response.extensions().get::<Unrouted>().is_some() || !api {
+        return response;
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response = method_not_allowed(&method, response.headers());
+    }
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    finish(response, pretty, gzip).await
+}
+
+fn redirect<B>(request: &Request<B>) -> Option<Response> {
+    let path = request.uri().path();
+    let clean = if path == "/" { "/ui/".to_owned() } else { clean(path)? };
+    let html = format!("<a href=\"{}\">Moved Permanently</a>.\n\n", html_escape(&clean));
+    let location = match request.uri().query() {
+        Some(query) => format!("{clean}?{query}"),
+        None => clean,
+    };
+    let mut response = (StatusCode::MOVED_PERMANENTLY, html).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::LOCATION, HeaderValue::from_str(&location).ok()?);
+    Some(response)
+}
+
+fn html_escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;")
+}
+
+/// The path without empty, `.` and `..` segments; none when it is clean already.
+fn clean(path: &str) -> Option<String> {
+    let dirty = path.contains("//") || path.split('/').any(|segment| segment == "." || segment == "..");
+    if !dirty {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            segment => kept.push(segment),
+        }
+    }
+    let end = if path.ends_with('/') && !kept.is_empty() { "/" } else { "" };
+    Some(format!("/{}{end}", kept.join("/")))
+}
+
+fn method_not_allowed(method: &Method, headers: &HeaderMap) -> Response {
+    let known = headers.get_all(header::ALLOW).iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let mut allow = "OPTIONS".to_owned();
+    for name in ["GET", "POST", "PUT", "DELETE", "PATCH"] {
+        if known.iter().flat_map(|list| list.split(',')).any(|given| given.trim() == name) {
+            allow = format!("{allow},{name}");
+        }
+    }
+    let mut response = match *method {
+        Method::OPTIONS => StatusCode::OK.into_response(),
+        _ => crate::response::text(StatusCode::METHOD_NOT_ALLOWED, format!("method {method} not allowed")),
+    };
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|item| {
+        let (coding, quality) = item.split_once(';').unwrap_or((item, ""));
+        coding.trim() == "gzip" && !matches!(quality.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000")
+    })
+}
+
+/// Escapes and indents JSON and compresses what is worth it. A streamed body (no known size) passes as it is.
+async fn finish(response: Response, pretty: bool, gzip: bool) -> Response {
+    let sized = http_body::Body::size_hint(response.body()).exact();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    let compress = |size: usize| gzip && size >= GZIP_FROM_BYTES;
+    let Some(size) = sized else { return response };
+    let encoded = response.headers().contains_key(header::CONTENT_ENCODING);
+    if encoded || (!is_json && !compress(usize::try_from(size).unwrap_or(usize::MAX))) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut bytes = match body.collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            let text = format!("reading the answer: {error}");
+            return crate::response::text(StatusCode::INTERNAL_SERVER_ERROR, text);
+        }
+    };
+    if is_json {
+        bytes = json::go_form(&bytes, pretty).into();
+    }
+    if compress(bytes.len())
+        && let Some(packed) = pack(&bytes)
+    {
+        bytes = packed;
+        parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(bytes))
+}
+
+fn pack(bytes: &[u8]) -> Option<Bytes> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok().map(Bytes::from)
+}
+
+/// A client that calls `router` without a socket.
+pub fn in_process(router: Router) -> Client {
+    Client::in_process(move |request: Request<Bytes>| {
+        let router = router.clone();
+        async move {
+            let Ok(response) = router.oneshot(request.map(Body::from)).await;
+            let (parts, body) = response.into_parts();
+            match http_body_util::Limited::new(body, IN_PROCESS_BODY_LIMIT_BYTES).collect().await {
+                Ok(body) => http::Response::from_parts(parts, body.to_bytes()),
+                Err(error) => {
+                    let mut response = http::Response::new(Bytes::from(format!("reading the answer: {error}")));
+                    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                    response
+                }
+            }
+        }
+    })
+}
+
+/// Serves `router` until `stop` is done, then lets open requests end for a moment.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send,
+) -> std::io::Result<()> {
+    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let (closing, closed) = tokio::sync::watch::channel(());
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors: give the open connections a moment to end instead of spinning.
+                tracing::warn!(%error, "accepting an HTTP connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let service = hyper_util::service::TowerToHyperService::new(router.clone());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let mut closed = closed.clone();
+        tokio::spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = closed.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "an HTTP connection ended");
+            }
+            // Held until here: the server knows from it when all connections have ended.
+            drop(closed);
+        });
+    }
+    drop(closed);
+    let _ = closing.send(());
+    let _ = tokio::time::timeout(DRAIN, closing.closed()).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use axum::routing::get;
+
+    async fn call(method: &str, path: &str, accept: Option<&str>) -> (StatusCode, HeaderMap, Bytes) {
+        let routes = Router::new()
+            .route(
+                "/v1/thing",
+                get(|| async { crate::response::json(&serde_json::json!({"a": "<b>"})) }).put(|| async {}),
+            )
+            .route("/v1/large", get(|| async { crate::response::json(&vec!["x"; 1000]) }));
+        let app = App::new(true).merge(routes).into_router();
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(accept) = accept {
+            request = request.header("accept-encoding", accept);
+        }
+        let Ok(response) = app.oneshot(request.body(Body::empty()).unwrap()).await;
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes())
+    }
+
+    #[tokio::test]
+    async fn answers_have_consuls_manners() {
+        let (status, headers, body) = call("GET", "/v1/thing", None).await;
+        assert_eq!((status, &body[..]), (StatusCode::OK, &b"{\n    \"a\": \"\\u003cb\\u003e\"\n}\n"[..]));
+        assert_eq!(headers["vary"], "Accept-Encoding");
+        for method in ["HEAD", "DELETE"] {
+            let (status, headers, body) = call(method, "/v1/thing", None).await;
+            assert_eq!(
+                (status, &headers["allow"]),
+                (StatusCode::METHOD_NOT_ALLOWED, &"OPTIONS,GET,PUT".parse().unwrap())
+            );
+            assert_eq!(body, format!("method {method} not allowed"));
+        }
+        let (status, headers, body) = call("OPTIONS", "/v1/thing", None).await;
+        assert_eq!((status, body.len()), (StatusCode::OK, 0));
+        assert_eq!(headers["allow"], "OPTIONS,GET,PUT");
+        let (status, headers, body) = call("GET", "/v1/nothing", None).await;
+        assert_eq!((status, body.len()), (StatusCode::NOT_FOUND, 0));
+        assert!(!headers.contains_key("vary") && !headers.contains_key("content-type"));
+    }
+
+    #[tokio::test]
+    async fn unclean_paths_are_sent_to_the_clean_one() {
+        for (path, location) in
+            [("/", "/ui/"), ("/v1//thing?a=b", "/v1/thing?a=b"), ("/v1/./x/../thing", "/v1/thing"), ("//", "/")]
+        {
+            let (status, headers, _) = call("GET", path, None).await;
+            assert_eq!(
+                (status, headers["location"].to_str().unwrap()),
+                (StatusCode::MOVED_PERMANENTLY, location),
+                "{path}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_compressed_for_those_who_accept_it() {
+        assert_eq!(call("GET", "/v1/large", Some("br, gzip;q=0.5")).await.1["content-encoding"], "gzip");
+        for accept in [None, Some("gzip;q=0"), Some("br")] {
+            assert!(!call("GET", "/v1/large", accept).await.1.contains_key("content-encoding"), "{accept:?}");
+        }
+        assert!(!call("GET", "/v1/thing", Some("gzip")).await.1.contains_key("content-encoding"));
+    }
+}

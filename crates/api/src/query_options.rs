@@ -1,0 +1,185 @@
+//! The parameters every route understands, and a multi-map of all of them for those that only one does.
+
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use crate::error::Error;
+
+/// All query parameters, decoded, in the order given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub fn parse(query: &str) -> Self {
+        let pair = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name, true), decode(value, true))
+        };
+        Self(query.split('&').filter(|part| !part.is_empty()).map(pair).collect())
+    }
+
+    /// The first value; a bare name has the empty one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The first value, the empty string when there is none, as Go's `Get` has it.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Percent-decodes; in a query `+` is a space.
+pub(crate) fn decode(text: &str, plus: bool) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escaped = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (bytes[at], escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                at += 2;
+            }
+            (b'+', _) if plus => out.push(b' '),
+            (byte, _) => out.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Consistency {
+    #[default]
+    Leader,
+    Consistent,
+    Stale,
+}
+
+impl Consistency {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Leader => "leader",
+            Self::Consistent => "consistent",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What a read asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    pub params: Params,
+    /// Block until the topic's index is past this one; 0: do not block.
+    pub index: u64,
+    /// Block until the content's hash is another one (agent routes).
+    pub hash: Option<String>,
+    /// Zero: the default.
+    pub wait: Duration,
+    pub consistency: Consistency,
+    pub cached: bool,
+    /// Empty: this datacenter.
+    pub dc: String,
+    /// Empty: none.
+    pub filter: String,
+    /// Empty: unsorted.
+    pub near: String,
+    /// `key:value` pairs that a node must all have.
+    pub node_meta: Vec<(String, String)>,
+}
+
+impl QueryOptions {
+    pub fn parse(query: &str) -> Result<Self, Error> {
+        let params = Params::parse(query);
+        if params.has("ns") {
+            return Err(Error::BadRequest(
+                "Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature".to_owned(),
+            ));
+        }
+        let wait = match params.text("wait") {
+            "" => Duration::ZERO,
+            text => model::parse_duration(text).map_err(|_| Error::Invalid("Invalid wait time".to_owned()))?,
+        };
+        let index = match params.text("index") {
+            "" => 0,
+            text => text.parse().map_err(|_| Error::Invalid("Invalid index".to_owned()))?,
+        };
+        let node_meta = params.all("node-meta").map(|pair| {
+            let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
+            (key.to_owned(), value.to_owned())
+        });
+        Ok(Self {
+            index,
+            hash: params.get("hash").filter(|hash| !hash.is_empty()).map(str::to_owned),
+            wait,
+            consistency: consistency(&params)?,
+            cached: params.has("cached"),
+            dc: params.text("dc").to_owned(),
+            filter: params.text("filter").to_owned(),
+            near: params.text("near").to_owned(),
+            node_meta: node_meta.collect(),
+            params,
+        })
+    }
+}
+
+fn consistency(params: &Params) -> Result<Consistency, Error> {
+    let conflict =
+        |a: &str, b: &str| Err(Error::Invalid(format!("Cannot specify ?{a} with ?{b}, conflicting semantics.")));
+    match (params.has("stale"), params.has("consistent"), params.has("cached")) {
+        (true, true, _) => conflict("stale", "consistent"),
+        (_, true, true) => conflict("cached", "consistent"),
+        (true, false, _) => Ok(Consistency::Stale),
+        (false, true, false) => Ok(Consistency::Consistent),
+        (false, false, _) => Ok(Consistency::Leader),
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for QueryOptions {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        if parts.headers.contains_key("x-consul-namespace") {
+            return Err(Error::BadRequest(
+                "Invalid header: \"X-Consul-Namespace\" - Namespaces are a Consul Enterprise feature".to_owned(),
+            ));
+        }
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn reads_what_consul_reads_and_refuses_in_its_words() {
+        let options = QueryOptions::parse("index=7&wait=1m30s&stale&tag=a&tag=b%2Fc&node-meta=k:v:w&filter=A+%3D%3D+b");
+        let options = options.unwrap();
+        assert_eq!((options.index, options.wait), (7, Duration::from_secs(90)));
+        assert_eq!(options.consistency, Consistency::Stale);
+        assert_eq!(options.params.all("tag").collect::<Vec<_>>(), ["a", "b/c"]);
+        assert_eq!(options.node_meta, [("k".to_owned(), "v:w".to_owned())]);
+        assert_eq!(options.filter, "A == b");
+        for (query, text) in [
+            ("index=-1", "Invalid index"),
+            ("wait=5", "Invalid wait time"),
+            ("stale&consistent", "Cannot specify ?stale with ?consistent, conflicting semantics."),
+            ("cached&consistent", "Cannot specify ?cached with ?consistent, conflicting semantics."),
+        ] {
+            assert_eq!(QueryOptions::parse(query).unwrap_err().to_string(), text, "{query}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Parts of a request: the rest of the path after a prefix, and a body of bounded size.
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::routing::MethodRouter;
+use axum::{Extension, Router};
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::error::Error;
+use crate::query_options::decode;
+
+/// The largest request body; Consul's limit for a KV value, and plenty for everything else.
+pub const BODY_LIMIT_BYTES: usize = 512 << 10;
+
+/// What follows the prefix that the route was registered with, percent-decoded; may be empty and may hold `/`.
+#[derive(Debug, Clone)]
+pub struct Rest(pub String);
+
+#[derive(Clone, Copy)]
+struct Prefix(&'static str);
+
+/// Registers a prefix route the way Go's mux has it: `path` must end in `/`, and everything under it is the same route,
+/// the bare prefix included (so that it can answer `Missing …`). Handlers read the rest with [`Rest`].
+pub fn prefix<S>(router: Router<S>, path: &'static str, route: MethodRouter<S>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let route = route.layer(Extension(Prefix(path)));
+    router.route(path, route.clone()).route(&format!("{path}{{*rest}}"), route)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Rest {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let Some(Prefix(prefix)) = parts.extensions.get::<Prefix>() else {
+            return Err(Error::Refused("route without a prefix".to_owned()));
+        };
+        Ok(Self(decode(parts.uri.path().strip_prefix(prefix).unwrap_or_default(), false)))
+    }
+}
+
+/// The whole body, or 413.
+pub async fn body(body: Body) -> Result<Bytes, Error> {
+    let size = http_body::Body::size_hint(&body).exact();
+    match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let size = size.unwrap_or(BODY_LIMIT_BYTES as u64 + 1);
+            Err(Error::TooLarge { size, limit: BODY_LIMIT_BYTES })
+        }
+        Err(error) => Err(Error::Invalid(format!("reading the request body: {error}"))),
+    }
+}

@@ -1,0 +1,4 @@
+//! One module for each word after `/v1/`.
+
+pub mod agent;
+pub mod insight;
