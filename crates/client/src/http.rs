@@ -5,21 +5,24 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::dial::{Target, Tls, words};
 use crate::query::{Answer, Query};
 
 /// No answer of `/v1` is larger; a larger one is refused, not buffered.
 const BODY_LIMIT_BYTES: usize = 64 << 20;
 /// Idle connections kept for the next request.
 const IDLE_LIMIT: usize = 8;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server must answer a blocking query by wait + wait/16; this much longer is a dead server.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -29,8 +32,8 @@ type Sender = http1::SendRequest<Full<Bytes>>;
 /// Why a call gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("connecting to {address}: {source}")]
-    Connect { address: String, source: std::io::Error },
+    #[error("{what}: {}", words(source))]
+    Connect { what: String, source: std::io::Error },
     #[error("{what}: {source}")]
     Transport { what: String, source: Box<dyn std::error::Error + Send + Sync> },
     /// The server answered, and not with success.
@@ -81,7 +84,7 @@ impl Raw {
 
 #[derive(Clone)]
 enum Transport {
-    Tcp { address: String, idle: Arc<Mutex<Vec<Sender>>> },
+    Network { target: Target, idle: Arc<Mutex<Vec<Sender>>> },
     InProcess(Arc<Call>),
 }
 
@@ -90,12 +93,40 @@ enum Transport {
 pub struct Client {
     transport: Transport,
     token: Option<String>,
+    basic_auth: Option<String>,
+}
+
+/// Where a server is and how to prove who is asking. Has no `Debug`: it holds secrets.
+#[derive(Clone, Default)]
+pub struct Server {
+    /// `host:port`, `http://…`, `https://…` or `unix://path`.
+    pub address: String,
+    /// TLS for an address without a scheme.
+    pub ssl: bool,
+    pub tls: Tls,
+    pub token: Option<String>,
+    /// `user:password`
+    pub basic_auth: Option<String>,
 }
 
 impl Client {
     /// Plain HTTP to `host:port`.
     pub fn http(address: String) -> Self {
-        Self { transport: Transport::Tcp { address, idle: Arc::default() }, token: None }
+        Self::over(Target::Tcp(address))
+    }
+
+    fn over(target: Target) -> Self {
+        let transport = Transport::Network { target, idle: Arc::default() };
+        Self { transport, token: None, basic_auth: None }
+    }
+
+    /// To a server as a user names one; no connection is made yet.
+    pub fn to(server: &Server) -> Result<Self, Error> {
+        let target = Target::parse(&server.address, server.ssl, &server.tls)
+            .map_err(|source| Error::Connect { what: server.address.clone(), source })?;
+        let mut client = Self::over(target).with_token(server.token.clone());
+        client.basic_auth = server.basic_auth.as_ref().map(|pair| format!("Basic {}", STANDARD.encode(pair)));
+        Ok(client)
     }
 
     /// Calls a router of this process.
@@ -104,7 +135,8 @@ impl Client {
         F: Fn(Request<Bytes>) -> R + Send + Sync + 'static,
         R: Future<Output = Response<Bytes>> + Send + 'static,
     {
-        Self { transport: Transport::InProcess(Arc::new(move |request| Box::pin(call(request)))), token: None }
+        let transport = Transport::InProcess(Arc::new(move |request| Box::pin(call(request))));
+        Self { transport, token: None, basic_auth: None }
     }
 
     pub fn with_token(mut self, token: Option<String>) -> Self {
@@ -114,27 +146,57 @@ impl Client {
 
     pub fn address(&self) -> &str {
         match &self.transport {
-            Transport::Tcp { address, .. } => address,
+            Transport::Network { target, .. } => target.address(),
             Transport::InProcess(_) => "this process",
+        }
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>, Error> {
+        let mut request = Request::builder().method(method.clone()).uri(path).header("host", self.address());
+        if let Some(token) = &self.token {
+            request = request.header("x-consul-token", token);
+        }
+        if let Some(basic) = &self.basic_auth {
+            request = request.header("authorization", basic);
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        request.body(body).map_err(|e| Error::Transport { what: self.describe(&method, path), source: e.into() })
+    }
+
+    fn describe(&self, method: &Method, path: &str) -> String {
+        match &self.transport {
+            Transport::Network { target, .. } => target.describe(method, path),
+            Transport::InProcess(_) => format!("{method} {path}"),
         }
     }
 
     /// Any request; any status is an answer.
     pub async fn send(&self, method: Method, path: &str, body: Bytes, timeout: Duration) -> Result<Raw, Error> {
-        let what = format!("{method} {path}");
-        let fail = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
-        let mut request = Request::builder().method(method.clone()).uri(path).header("host", self.address());
-        if let Some(token) = &self.token {
-            request = request.header("x-consul-token", token);
-        }
-        if !body.is_empty() {
-            request = request.header("content-type", "application/json");
-        }
-        let request = request.body(body).map_err(|e| fail(e.into()))?;
+        let request = self.request(method.clone(), path, body)?;
         match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(answer) => answer,
-            Err(late) => Err(fail(late.into())),
+            Err(late) => Err(Error::Transport { what: self.describe(&method, path), source: late.into() }),
         }
+    }
+
+    /// A read whose answer never ends (logs, events), piece by piece.
+    pub async fn follow(&self, path: &str, query: &Query) -> Result<Following, Error> {
+        let request = self.request(Method::GET, &query.path(path), Bytes::new())?;
+        let what = self.describe(request.method(), &query.path(path));
+        let Transport::Network { target, .. } = &self.transport else {
+            let answer = self.exchange(request).await?.success()?;
+            return Ok(Following { what, rest: Rest::Whole(Some(answer.body)) });
+        };
+        let fail = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
+        let mut sender = connect(target, &what).await?;
+        let (parts, body) = sender.send_request(request.map(Full::new)).await.map_err(|e| fail(e.into()))?.into_parts();
+        if parts.status.is_success() {
+            return Ok(Following { what, rest: Rest::Streaming { body, _connection: sender } });
+        }
+        let body = Limited::new(body, BODY_LIMIT_BYTES).collect().await.map_err(fail)?.to_bytes();
+        Err(Error::Status { status: parts.status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Result<Raw, Error> {
@@ -143,7 +205,7 @@ impl Client {
                 let (parts, body) = call(request).await.into_parts();
                 Ok(Raw { status: parts.status, headers: parts.headers, body })
             }
-            Transport::Tcp { address, idle } => exchange_tcp(address, idle, request).await,
+            Transport::Network { target, idle } => exchange_over(target, idle, request).await,
         }
     }
 
@@ -174,17 +236,45 @@ fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|source| Error::Decode { what: what.to_owned(), source })
 }
 
-async fn exchange_tcp(address: &str, idle: &Mutex<Vec<Sender>>, request: Request<Bytes>) -> Result<Raw, Error> {
-    let what = format!("{} {}", request.method(), request.uri());
+/// An answer in pieces, as [`Client::follow`] gives it.
+pub struct Following {
+    what: String,
+    rest: Rest,
+}
+
+enum Rest {
+    Whole(Option<Bytes>),
+    Streaming { body: Incoming, _connection: Sender },
+}
+
+impl Following {
+    /// The next piece; `None` when the other side ended it.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let body = match &mut self.rest {
+            Rest::Whole(whole) => return Ok(whole.take()),
+            Rest::Streaming { body, .. } => body,
+        };
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| Error::Transport { what: self.what.clone(), source: e.into() })?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn exchange_over(target: &Target, idle: &Mutex<Vec<Sender>>, request: Request<Bytes>) -> Result<Raw, Error> {
+    let what = target.describe(request.method(), &request.uri().to_string());
     let mut sender = match pooled(idle) {
         Some(sender) => sender,
-        None => connect(address).await?,
+        None => connect(target, &what).await?,
     };
     let retry = request.clone();
     let answer = match sender.send_request(request.map(Full::new)).await {
         // A kept connection that the server closed meanwhile: nothing was processed, try once on a fresh one.
         Err(error) if error.is_canceled() || error.is_closed() => {
-            sender = connect(address).await?;
+            sender = connect(target, &what).await?;
             sender.send_request(retry.map(Full::new)).await
         }
         answer => answer,
@@ -204,16 +294,12 @@ fn pooled(idle: &Mutex<Vec<Sender>>) -> Option<Sender> {
     std::iter::from_fn(|| idle.pop()).find(|sender| sender.is_ready())
 }
 
-async fn connect(address: &str) -> Result<Sender, Error> {
-    let fail = |source| Error::Connect { address: address.to_owned(), source };
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(address))
-        .await
-        .map_err(|_| fail(std::io::ErrorKind::TimedOut.into()))?
-        .map_err(fail)?;
-    let _ = stream.set_nodelay(true);
+async fn connect(target: &Target, what: &str) -> Result<Sender, Error> {
+    let what = || format!("{what}: {}", target.dialled());
+    let stream = target.connect().await.map_err(|source| Error::Connect { what: what(), source })?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|e| Error::Transport { what: format!("greeting {address}"), source: e.into() })?;
+        .map_err(|e| Error::Transport { what: what(), source: e.into() })?;
     // Ends with the connection; a failure reaches whoever waits for an answer on it.
     tokio::spawn(connection);
     Ok(sender)

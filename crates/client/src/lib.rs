@@ -10,8 +10,14 @@
 //! assert_eq!(client.address(), "127.0.0.1:8500");
 //! ```
 
+mod dial;
 mod http;
 mod query;
+mod registration;
+mod shapes;
 
-pub use http::{Client, Error, Raw};
+pub use dial::Tls;
+pub use http::{Client, Error, Following, Raw, Server};
 pub use query::{Answer, Query};
+pub use registration::registration;
+pub use shapes::{AgentService, CatalogNode, ListedIntention, Member};
