@@ -1,0 +1,99 @@
+"""A real Prometheus with the two scrape configurations of the talk finds and scrapes the demo: by `consul_sd_configs`, and by
+`kubernetes_sd_configs`, whose API server is played by a few lines here (a cluster does not fit into a test)."""
+import http.server
+import json
+import pathlib
+import sys
+import threading
+import time
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from rig import Rig, fetch, free_ports, wait_for
+
+
+class Kubernetes(http.server.BaseHTTPRequestHandler):
+    """Lists one pod, as an API server does, and then holds the watch open."""
+    pods = []
+
+    def do_GET(self):
+        query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        if query.get("watch"):
+            self.end_headers()
+            time.sleep(60)
+            return
+        body = json.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
+                           "items": self.pods if "/pods" in self.path else []}).encode()
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def pod(container, port):
+    return {"metadata": {"name": f"pod-{container}", "namespace": "default", "uid": container, "resourceVersion": "1"},
+            "spec": {"nodeName": "n", "containers": [{"name": container, "ports": [{"containerPort": port}]}]},
+            "status": {"phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1"}}
+
+
+def main(rig):
+    demo = rig.demo()
+
+    def metrics_ports():
+        _, services, _ = demo.get("/v1/agent/services")
+        binds = {name: s.get("Proxy", {}).get("Config", {}).get("envoy_prometheus_bind_addr", "")
+                 for name, s in services.items() if s.get("Kind") == "connect-proxy"}
+        return {name: int(bind.rsplit(":", 1)[1]) for name, bind in binds.items() if bind}
+
+    ports = wait_for("the sidecars' metrics ports", metrics_ports, 20)
+    api_port = next(p for n, p in ports.items() if "emojify-api" in n)
+    Kubernetes.pods = [pod("prometheus-statsd", api_port), pod("other", 1)]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (web,) = free_ports(1)
+    (rig.dir / "prometheus.yml").write_text(f"""
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: "k8s"
+  scrape_interval: 1s
+  kubernetes_sd_configs: [{{role: pod, api_server: "http://127.0.0.1:{server.server_address[1]}"}}]
+  relabel_configs: [{{action: keep, source_labels: [__meta_kubernetes_pod_container_name], regex: "prometheus-statsd"}}]
+- job_name: "pods"
+  scrape_interval: 1s
+  consul_sd_configs: [{{server: "127.0.0.1:{demo.http}", refresh_interval: 1s}}]
+  relabel_configs:
+  - {{source_labels: [__meta_consul_service], target_label: job}}
+  - {{source_labels: [__meta_consul_service_metadata_metrics_port], regex: ".+", action: keep}}
+  - {{source_labels: [__address__, __meta_consul_service_metadata_metrics_port], regex: "([^:]+)(?::\\\\d+)?;(\\\\d+)",
+     replacement: "$1:$2", target_label: __address__}}
+""")
+    rig.start("prometheus", ["prometheus", "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{web}",
+                             "--storage.tsdb.path=data", "--log.level=warn"])
+
+    def query(text):
+        _, answer, _ = fetch(f"http://127.0.0.1:{web}/api/v1/query?query={urllib.parse.quote(text)}")
+        return answer.get("data", {}).get("result", []) if isinstance(answer, dict) else []
+
+    jobs = wait_for("consul_sd targets to be up",
+                    lambda: {s["metric"]["job"] for s in query("up == 1")} if len(query("up == 1")) >= 6 else None, 60)
+    rig.check("consul_sd names jobs after services", any("emojify-api" in job for job in jobs), jobs)
+    up = wait_for("the pod to be scraped", lambda: query('up{job="k8s"} == 1'), 30)
+    rig.equal("kubernetes_sd keeps only the container of the talk", len(up), 1)
+    xx = wait_for("rates by class", lambda: query(
+        'sum by (envoy_response_code_class, local_cluster) (rate(envoy_cluster_upstream_rq_xx{envoy_response_code_class="2"}[5s])) > 0'), 40)
+    rig.check("the talk's metric has rates by service", any("emojify" in s["metric"]["local_cluster"] for s in xx), xx)
+    p99 = wait_for("a quantile", lambda: query(
+        'histogram_quantile(0.99, sum by (le) (rate(envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="emojify-cache"}[10s])))'), 40)
+    rig.check("histogram_quantile answers in milliseconds", 0 < float(p99[0]["value"][1]) < 60_000, p99)
+    _, targets, _ = fetch(f"http://127.0.0.1:{web}/api/v1/targets")
+    errors = [t["lastError"] for t in targets["data"]["activeTargets"] if t["lastError"] and t["health"] == "down"]
+    rig.equal("no scrape fails", errors, [])
+
+
+with Rig() as rig:
+    main(rig)
