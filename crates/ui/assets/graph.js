@@ -1,0 +1,381 @@
+// The graph: cards for services, curves for calls, and a label on every curve that is also its button.
+
+import { $, h, setData, setText, svg } from "./dom.js";
+import { Dots, pointAt, sample } from "./dots.js";
+import { ms, percent, perSecond } from "./format.js";
+import { arrange, curves, place } from "./layout.js";
+import { SIGNS, edgeMatches, matches } from "./mesh.js";
+import { Viewport } from "./viewport.js";
+
+const WIDE = { width: 208, height: 100, gapAlong: 158, gapAcross: 40, vertical: false };
+const TALL = { width: 164, height: 100, gapAlong: 78, gapAcross: 14, vertical: true };
+/// Above this many calls only those that matter carry a readable label.
+const MANY_CALLS = 30;
+/// The first view never makes cards smaller than this; the fit button does.
+const READABLE = 0.42;
+const GLIDE = 320;
+
+export class Graph {
+  #cards = new Map();
+  #lines = new Map();
+  #known = new Map();
+  #shape = "";
+  #arranged = null;
+  #placed = null;
+  #target = null;
+  #size = WIDE;
+  #samples = new Map();
+  #mesh = null;
+  #looking = { selected: null, query: "", failing: false };
+
+  constructor(onSelect) {
+    this.onSelect = onSelect;
+    this.stage = $("stage");
+    this.world = $("world");
+    this.group = $("lines");
+    this.view = new Viewport(this.stage, () => this.#transform());
+    this.dots = new Dots($("dots"), this.view);
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    new ResizeObserver(() => this.#resized()).observe(this.stage);
+    this.stage.addEventListener("click", (event) => {
+      if (["stage", "world", "lines", "lines-box"].includes(event.target.id)) this.onSelect(null);
+    });
+    this.world.addEventListener("keydown", (event) => this.#arrow(event));
+    this.world.addEventListener("focusin", (event) => this.#focused(event.target));
+    $("zoom").addEventListener("click", (event) => this.zoom(event.target.dataset.zoom));
+  }
+
+  zoom(way) {
+    if (way === "fit") this.fit(0);
+    if (way === "in") this.view.zoom(1.25);
+    if (way === "out") this.view.zoom(0.8);
+  }
+
+  update(mesh) {
+    this.#mesh = mesh;
+    this.#remember(mesh);
+    const size = this.stage.clientWidth < 640 && this.stage.clientHeight > this.stage.clientWidth * 0.8 ? TALL : WIDE;
+    const shape = JSON.stringify([[...mesh.services.keys()].sort(), [...this.#known.keys()].sort()]);
+    this.world.classList.toggle("tall", size.vertical);
+    this.#cardsOf(mesh);
+    this.#linesOf(mesh);
+    if (shape !== this.#shape || size !== this.#size) {
+      const first = !this.#shape || size !== this.#size;
+      this.#shape = shape;
+      this.#size = size;
+      this.#arrange(mesh, first);
+    }
+    this.#mark();
+    this.dots.update(mesh.edges.values(), this.#samples, (edge) => this.#isLit(edge));
+  }
+
+  look(looking) {
+    this.#looking = { ...looking };
+    if (!this.#mesh) return;
+    this.#mark();
+    this.dots.update(this.#mesh.edges.values(), this.#samples, (edge) => this.#isLit(edge));
+  }
+
+  /// A call that was quiet for a window keeps its place: nothing jumps when it comes back.
+  #remember(mesh) {
+    for (const [id, edge] of mesh.edges) {
+      if (!this.#known.has(id)) this.#known.set(id, { id, source: edge.source, destination: edge.destination });
+    }
+    for (const [id, { source, destination }] of this.#known) {
+      if (!mesh.services.has(source) || !mesh.services.has(destination)) this.#known.delete(id);
+    }
+  }
+
+  #arrange(mesh, first) {
+    const known = [...this.#known.values()];
+    this.#arranged = arrange([...mesh.services.keys()], known, this.#arranged);
+    const target = place(this.#arranged, this.#size);
+    const before = this.#placed;
+    this.#target = target;
+    this.#inReadingOrder(target);
+    if (first || this.calm.matches || !before) { this.#show(target); this.fit(READABLE); return; }
+    const start = performance.now();
+    const glide = (now) => {
+      // A newer arrangement has its own glide.
+      if (this.#target !== target) return;
+      const done = Math.min(1, (now - start) / GLIDE);
+      const eased = 1 - (1 - done) ** 3;
+      const nodes = new Map([...target.nodes].map(([name, to]) => {
+        const from = before.nodes.get(name) ?? to;
+        return [name, { x: from.x + (to.x - from.x) * eased, y: from.y + (to.y - from.y) * eased }];
+      }));
+      this.#show({ ...target, nodes });
+      if (done < 1) requestAnimationFrame(glide);
+    };
+    requestAnimationFrame(glide);
+    if (!this.view.touched) this.fit(READABLE);
+  }
+
+  #inReadingOrder(placed) {
+    const along = (name) => { const p = placed.nodes.get(name); return this.#size.vertical ? p.y : p.x; };
+    const across = (name) => { const p = placed.nodes.get(name); return this.#size.vertical ? p.x : p.y; };
+    const sorted = (names) => [...names].sort((a, b) => along(a) - along(b) || across(a) - across(b));
+    const wanted = sorted(placed.nodes.keys()).flatMap((name) => {
+      const calls = [...this.#lines.values()].filter((line) => line.edge.source === name);
+      calls.sort((a, b) => across(a.edge.destination) - across(b.edge.destination));
+      return [this.#cards.get(name).element, ...calls.map((line) => line.pill)];
+    });
+    const focused = document.activeElement;
+    wanted.forEach((element, i) => {
+      if (this.world.children[i] !== element) this.world.insertBefore(element, this.world.children[i] ?? null);
+    });
+    if (focused !== document.activeElement && this.world.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
+  #show(placed) {
+    this.#placed = placed;
+    for (const [name, { x, y }] of placed.nodes) {
+      const { element } = this.#cards.get(name);
+      element.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
+    }
+    const size = this.#size;
+    this.#samples = new Map();
+    for (const [id, segments] of curves(this.#arranged, placed, size, [...this.#known.values()])) {
+      const line = this.#lines.get(id);
+      const curve = sample(segments);
+      this.#samples.set(id, curve);
+      if (!line) continue;
+      const [x0, y0] = segments[0];
+      const path = `M${x0} ${y0}${segments.map((s) => `C${s.slice(2).map((n) => n.toFixed(1)).join(" ")}`).join("")}`;
+      line.path.setAttribute("d", path);
+      line.hit.setAttribute("d", path);
+      line.arrow.setAttribute("d", arrowHead(curve));
+      line.middle = pointAt(curve, curve.total / 2);
+      line.pill.style.transform = `translate(${line.middle.x.toFixed(1)}px, ${line.middle.y.toFixed(1)}px)`;
+    }
+    if (this.#mesh) this.dots.update(this.#mesh.edges.values(), this.#samples, (edge) => this.#isLit(edge));
+  }
+
+  #cardsOf(mesh) {
+    for (const [name, card] of this.#cards) {
+      if (!mesh.services.has(name)) { card.element.remove(); this.#cards.delete(name); }
+    }
+    for (const service of mesh.services.values()) {
+      let card = this.#cards.get(service.name);
+      if (!card) {
+        card = makeCard(service.name, () => this.onSelect({ kind: "service", id: service.name }));
+        this.#cards.set(service.name, card);
+        this.world.append(card.element);
+      }
+      fillCard(card, service);
+    }
+  }
+
+  #linesOf(mesh) {
+    this.world.classList.toggle("many", mesh.edges.size > MANY_CALLS);
+    for (const [id, line] of this.#lines) {
+      if (mesh.edges.has(id)) continue;
+      for (const part of [line.path, line.hit, line.arrow, line.pill]) part.remove();
+      this.#lines.delete(id);
+    }
+    for (const edge of mesh.edges.values()) {
+      let line = this.#lines.get(edge.id);
+      if (!line) {
+        line = this.#makeLine(edge);
+        this.#lines.set(edge.id, line);
+        // A call that comes back has a place already, but its new elements must be put there.
+        if (this.#shape) this.#shape += " ";
+      }
+      line.edge = edge;
+      fillLine(line, edge);
+    }
+  }
+
+  #makeLine(edge) {
+    const choose = () => this.onSelect({ kind: "edge", id: edge.id, from: edge.source, to: edge.destination });
+    const line = { path: svg("path", { class: "line" }), arrow: svg("path", { class: "arrow" }), middle: { x: 0, y: 0 } };
+    line.pill = h("button", { class: "pill", type: "button", "data-edge": edge.id, onclick: choose },
+      h("span", { class: "sign" }), h("span", { class: "words" }));
+    const hover = (on) => () => { line.pill.classList.toggle("hover", on); line.path.classList.toggle("hover", on); };
+    line.hit = svg("path", { class: "hit", onclick: choose });
+    for (const part of [line.hit, line.pill]) {
+      part.addEventListener("pointerenter", hover(true));
+      part.addEventListener("pointerleave", hover(false));
+    }
+    this.group.append(line.path, line.arrow, line.hit);
+    this.world.append(line.pill);
+    return line;
+  }
+
+  #isLit(edge) {
+    const { selected, query, failing } = this.#looking;
+    if (query && !edgeMatches(edge, query)) return false;
+    if (failing && !["warn", "error", "refused"].includes(edge.state) && !edge.refused) return false;
+    if (selected?.kind === "edge") return edge.id === selected.id;
+    if (selected?.kind === "service") return edge.source === selected.id || edge.destination === selected.id;
+    return true;
+  }
+
+  #mark() {
+    const { selected, query, failing } = this.#looking;
+    const lit = new Set(selected?.kind === "service" ? [selected.id] : []);
+    const isFiltered = Boolean(query) || failing;
+    for (const edge of this.#mesh.edges.values()) {
+      const on = this.#isLit(edge);
+      const line = this.#lines.get(edge.id);
+      if (on) lit.add(edge.source).add(edge.destination);
+      for (const part of [line.path, line.arrow, line.pill]) part.classList.toggle("faint", !on);
+      const chosen = selected?.kind === "edge" && selected.id === edge.id;
+      line.pill.setAttribute("aria-pressed", String(chosen));
+      line.path.classList.toggle("chosen", chosen);
+      line.pill.tabIndex = isFiltered && !on ? -1 : 0;
+    }
+    for (const service of this.#mesh.services.values()) {
+      const { element } = this.#cards.get(service.name);
+      const named = query && matches(service.name, query);
+      const bad = failing && ["warn", "error"].includes(service.state);
+      const on = lit.has(service.name) || (!selected && (named || bad)) || (!selected && !isFiltered);
+      element.classList.toggle("faint", !on);
+      element.setAttribute("aria-pressed", String(selected?.kind === "service" && selected.id === service.name));
+      element.tabIndex = isFiltered && !on ? -1 : 0;
+    }
+  }
+
+  #margins() {
+    const phone = innerWidth <= 720;
+    const panel = $("panel");
+    const sheet = phone && !panel.hidden ? panel.offsetHeight : 0;
+    return phone ? { top: 14, right: 12, bottom: Math.max(52, sheet + 10), left: 12 }
+      : { top: 36, right: 44, bottom: 64, left: 44 };
+  }
+
+  fit(least) {
+    if (this.#target) this.view.fit(this.#target.width, this.#target.height, this.#margins(), least || undefined);
+  }
+
+  #resized() {
+    if (!this.#mesh || !this.stage.clientWidth) return;
+    this.update(this.#mesh);
+    if (!this.view.touched) this.fit(READABLE);
+  }
+
+  #transform() {
+    const { x, y, scale } = this.view;
+    const transform = `translate(${x.toFixed(2)}px, ${y.toFixed(2)}px) scale(${scale.toFixed(4)})`;
+    this.world.style.transform = transform;
+    $("lines-box").style.transform = transform;
+    this.world.classList.toggle("far", scale < 0.5);
+  }
+
+  #boxOf(element) {
+    const { service, edge } = element.dataset;
+    if (service) return { ...this.#placed.nodes.get(service), width: this.#size.width, height: this.#size.height };
+    const { middle } = this.#lines.get(edge);
+    return { x: middle.x - 40, y: middle.y - 12, width: 80, height: 24 };
+  }
+
+  #focused(element) {
+    if (!element.dataset.service && !element.dataset.edge) return;
+    const { x, y, width, height } = this.#boxOf(element);
+    this.view.reveal(x, y, width, height, this.#margins());
+  }
+
+  /// Makes the selected thing visible, for example above the sheet of a phone.
+  revealSelected() {
+    const { selected } = this.#looking;
+    if (!this.#placed || !selected) return;
+    const element = selected.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected.id)?.element;
+    if (element) this.#focused(element);
+  }
+
+  focus(selected) {
+    const element = selected?.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected?.id)?.element;
+    (element ?? this.stage).focus({ preventScroll: true });
+  }
+
+  #arrow(event) {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const centre = (element) => { const b = this.#boxOf(element); return { x: b.x + b.width / 2, y: b.y + b.height / 2 }; };
+    const here = centre(event.target);
+    let [best, least] = [null, Infinity];
+    for (const element of this.world.children) {
+      if (element === event.target || element.tabIndex < 0) continue;
+      const there = centre(element);
+      const [dx, dy] = [there.x - here.x, there.y - here.y];
+      const ahead = dx * way[0] + dy * way[1];
+      const aside = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
+      if (ahead > 4 && ahead + 2 * aside < least) { best = element; least = ahead + 2 * aside; }
+    }
+    best?.focus({ preventScroll: true });
+  }
+}
+
+function arrowHead({ points }) {
+  const tip = points[points.length - 1];
+  const back = points[Math.max(0, points.length - 4)];
+  const long = Math.hypot(tip.x - back.x, tip.y - back.y) || 1;
+  const [x, y] = [(tip.x - back.x) / long, (tip.y - back.y) / long];
+  const at = (along, aside) => `${(tip.x - x * along - y * aside).toFixed(1)} ${(tip.y - y * along + x * aside).toFixed(1)}`;
+  return `M${at(1, 0)}L${at(11, 5.5)}L${at(8.5, 0)}L${at(11, -5.5)}Z`;
+}
+
+function makeCard(name, onclick) {
+  const figure = (label) => {
+    const value = h("b", {});
+    return { value, element: h("span", {}, value, h("i", {}, label)) };
+  };
+  const parts = { sign: h("span", { class: "sign" }), rate: figure("requests"), share: figure("errors"), p99: figure("p99"),
+    instances: h("span", { class: "shapes" }), note: h("span", { class: "note" }) };
+  parts.element = h("button", { class: "card", type: "button", "data-service": name, onclick },
+    h("span", { class: "title" }, h("span", { class: "name", title: name }, name), parts.sign),
+    h("span", { class: "figures" }, parts.rate.element, parts.share.element, parts.p99.element),
+    h("span", { class: "foot" }, parts.instances, parts.note));
+  return parts;
+}
+
+const MOST_SHAPES = 8;
+
+function fillCard(card, service) {
+  const { stats, share, state, instances } = service;
+  setData(card.element, "state", state);
+  setData(card.element, "errorShare", stats.ErrorShare.toFixed(4));
+  setData(card.element, "rate", stats.Rate.toFixed(2));
+  setData(card.element, "entry", service.entry);
+  setText(card.sign, SIGNS[state]);
+  setText(card.rate.value, perSecond(stats.Rate));
+  setText(card.share.value, stats.Requests ? percent(share) : "–");
+  setText(card.p99.value, ms(stats.Requests ? stats.P99Ms : null));
+  const shown = instances.slice(0, MOST_SHAPES);
+  while (card.instances.children.length > shown.length) card.instances.lastChild.remove();
+  shown.forEach((instance, i) => {
+    const shape = card.instances.children[i] ?? card.instances.appendChild(h("i", {}));
+    setData(shape, "state", instance.state);
+    const title = `${instance.ID} on ${instance.Node}: ${instance.Status}, ${percent(instance.stats.ErrorShare)} errors`;
+    if (shape.title !== title) shape.title = title;
+  });
+  const more = instances.length - shown.length;
+  const words = instances.length === 1 ? "1 instance" : `${instances.length} instances`;
+  setText(card.note, service.status && service.status !== "passing" ? service.status : more > 0 ? `+${more}` : words);
+  const label = `${service.name}: ${service.status || "not registered"}, ${perSecond(stats.Rate)}, ` +
+    `${percent(share)} errors, p99 ${ms(stats.P99Ms)}, ${words}`;
+  if (card.element.getAttribute("aria-label") !== label) card.element.setAttribute("aria-label", label);
+}
+
+function fillLine(line, edge) {
+  const { stats, share, state, refused } = edge;
+  const width = Math.min(9, 1.6 + 1.7 * Math.log10(1 + stats.Rate));
+  line.path.setAttribute("stroke-width", width.toFixed(1));
+  for (const part of [line.path, line.arrow, line.pill]) {
+    setData(part, "state", state);
+    setData(part, "refused", refused > 0);
+  }
+  setData(line.pill, "errorShare", stats.ErrorShare.toFixed(4));
+  setData(line.pill, "rate", stats.Rate.toFixed(2));
+  setData(line.pill, "requests", stats.TotalRequests);
+  setText(line.pill.firstChild, state === "ok" && !refused ? "" : refused && state !== "error" ? SIGNS.refused : SIGNS[state]);
+  const failing = state === "warn" || state === "error";
+  const parts = [state === "refused" ? `${refused} refused` : perSecond(stats.Rate)];
+  if (failing) parts.push(percent(share));
+  if (refused && state !== "refused") parts.push(`${refused} refused`);
+  setText(line.pill.lastChild, parts.join(" · "));
+  const label = `${edge.source} calls ${edge.destination}${edge.protocol ? ` by ${edge.protocol}` : ""}: ` +
+    `${perSecond(stats.Rate)}, ${percent(share)} errors, p99 ${ms(stats.P99Ms)}${refused ? `, ${refused} refused` : ""}`;
+  if (line.pill.getAttribute("aria-label") !== label) line.pill.setAttribute("aria-label", label);
+}

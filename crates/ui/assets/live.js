@@ -1,0 +1,85 @@
+// The newest topology: one GET, then server-sent events of the same address, and polling while those do not come.
+
+const STALE_AFTER = 3500;      // a document comes every second
+const REOPEN_AFTER = 12_000;   // an event stream that is open and silent is dead
+const POLL_EVERY = 2000;
+const TICK = 500;
+
+export class Live {
+  #events = null;
+  #opened = 0;
+  #heard = 0;
+  #polled = 0;
+  #generation = 0;
+  #window = 60;
+  #failure = "";
+
+  constructor(onDocument, onState) {
+    this.onDocument = onDocument;
+    this.onState = onState;
+    setInterval(() => this.#tick(), TICK);
+    addEventListener("online", () => this.watch(this.#window));
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#tick(); });
+  }
+
+  /// Starts over with another window.
+  async watch(window) {
+    this.#window = window;
+    this.#generation += 1;
+    this.#events?.close();
+    this.#events = null;
+    await this.#poll();
+    this.#open();
+  }
+
+  #address() { return `/v1/insight/topology?window=${this.#window}s`; }
+
+  async #poll() {
+    const generation = this.#generation;
+    this.#polled = Date.now();
+    try {
+      const response = await fetch(this.#address(), { headers: { Accept: "application/json" }, cache: "no-store" });
+      if (!response.ok) throw new Error(`the agent answered ${response.status}`);
+      this.#take(await response.json(), generation, "poll");
+    } catch (error) {
+      this.#failure = error instanceof TypeError ? "the agent does not answer" : error.message;
+    }
+  }
+
+  #open() {
+    const generation = this.#generation;
+    this.#events?.close();
+    const events = new EventSource(this.#address());
+    this.#events = events;
+    this.#opened = Date.now();
+    events.addEventListener("topology", (event) => {
+      try {
+        this.#take(JSON.parse(event.data), generation, "events");
+      } catch {
+        this.#failure = "the agent sent something that is not JSON";
+      }
+    });
+  }
+
+  #take(document_, generation, way) {
+    // An answer for a window that is no longer looked at.
+    if (generation !== this.#generation || !document_) return;
+    this.#heard = Date.now();
+    this.#failure = "";
+    this.onDocument(document_);
+    this.onState({ state: "live", way, age: 0 });
+  }
+
+  #tick() {
+    const now = Date.now();
+    const silent = now - this.#heard;
+    if (silent < STALE_AFTER) return;
+    const age = this.#heard ? silent / 1000 : null;
+    this.onState({ state: this.#heard ? "stale" : "connecting", age, why: this.#failure });
+    if (document.hidden) return;
+    if (now - this.#polled >= POLL_EVERY) this.#poll();
+    if (now - Math.max(this.#opened, this.#heard) >= REOPEN_AFTER) this.#open();
+    // While polling succeeds `silent` is small, so a closed stream is looked at here as well.
+    else if (this.#events?.readyState === EventSource.CLOSED && now - this.#opened >= 5000) this.#open();
+  }
+}
