@@ -28,7 +28,7 @@ mod spiffe;
 pub use check::{CheckDefinition, CheckKind, HealthCheck, Status};
 pub use config_entry::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults};
 pub use duration::{DurationError, format_duration, parse_duration};
-pub use intention::{Action, Intention, SourceType, decide, precedence, sort_by_precedence};
+pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};
 pub use node::Node;
 pub use service::{
     Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition,
