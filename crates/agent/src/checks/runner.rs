@@ -1,0 +1,143 @@
+//! The tasks of the checks, kept equal to what is registered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{CheckDefinition, CheckKind, Status};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::thresholds::Thresholds;
+use crate::agent::Agent;
+
+/// A check that never passed is asked again after this, then after twice as long each time, up to its interval. Consul
+/// waits up to a whole interval, so nothing flows through a new mesh for ten seconds.
+const RAMP_START: Duration = Duration::from_millis(100);
+/// Failures of a check this young are not told: its application is just being started.
+const GRACE: Duration = Duration::from_secs(1);
+
+struct Task {
+    generation: u64,
+    abort: AbortHandle,
+    /// Of a TTL check: a new report starts its time again.
+    ttl: Option<Ttl>,
+}
+
+/// Tells the task of a TTL check that the application has spoken.
+type Ttl = watch::Sender<()>;
+
+/// One task per running check.
+#[derive(Default)]
+pub(crate) struct Runner {
+    tasks: BTreeMap<String, Task>,
+}
+
+impl Runner {
+    /// Starts, restarts and ends tasks until they are those of `wanted`.
+    pub fn reconcile<'a>(
+        &mut self,
+        agent: &Arc<Agent>,
+        wanted: impl Iterator<Item = (&'a String, u64, &'a CheckDefinition)>,
+    ) {
+        let mut wanted: BTreeMap<&String, (u64, &CheckDefinition)> =
+            wanted.map(|(id, generation, check)| (id, (generation, check))).collect();
+        self.tasks.retain(|id, task| {
+            let keep = wanted.get(id).is_some_and(|(generation, _)| *generation == task.generation);
+            if !keep {
+                task.abort.abort();
+            }
+            keep
+        });
+        wanted.retain(|id, _| !self.tasks.contains_key(*id));
+        for (id, (generation, check)) in wanted {
+            let (ttl, spoken) = watch::channel(());
+            let ttl = matches!(check.kind, CheckKind::Ttl(_)).then_some(ttl);
+            let running = run(Arc::clone(agent), id.clone(), generation, check.clone(), spoken);
+            let abort = tokio::spawn(running).abort_handle();
+            self.tasks.insert(id.clone(), Task { generation, abort, ttl });
+        }
+    }
+
+    /// The application has reported: its time starts again. False when the id is no TTL check.
+    pub fn touch(&self, id: &str) -> bool {
+        let ttl = self.tasks.get(id).and_then(|task| task.ttl.as_ref());
+        ttl.is_some_and(|ttl| ttl.send(()).is_ok())
+    }
+
+    pub fn stop(&mut self) {
+        for task in self.tasks.values() {
+            task.abort.abort();
+        }
+        self.tasks.clear();
+    }
+}
+
+async fn run(agent: Arc<Agent>, id: String, generation: u64, check: CheckDefinition, mut spoken: watch::Receiver<()>) {
+    match &check.kind {
+        CheckKind::Ttl(limit) => ttl(&agent, &id, generation, *limit, &mut spoken).await,
+        CheckKind::Alias { node, service_id } if !node.is_empty() && *node != agent.config().node.node => {
+            super::alias::follow(&agent, &id, generation, node, service_id).await;
+        }
+        // Aliases of this node are settled by the state itself, at once.
+        CheckKind::Alias { .. } => {}
+        _ => ask_again_and_again(&agent, &id, generation, &check).await,
+    }
+}
+
+/// Silence for longer than the limit is critical.
+async fn ttl(agent: &Agent, id: &str, generation: u64, limit: Duration, spoken: &mut watch::Receiver<()>) {
+    loop {
+        match tokio::time::timeout(limit, spoken.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                let last = agent.check_output(id);
+                let output = match last.as_str() {
+                    "" => "TTL expired".to_owned(),
+                    last => format!("TTL expired (last output before timeout follows): {last}"),
+                };
+                agent.report_check(id, generation, Status::Critical, output);
+                if spoken.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &CheckDefinition) {
+    let started = Instant::now();
+    let mut thresholds = Thresholds::of(check);
+    let mut ramp = Some(RAMP_START);
+    loop {
+        let (status, output) = super::probe(check).await;
+        let young = ramp.is_some() && started.elapsed() < GRACE;
+        if thresholds.believe(status) {
+            if status != Status::Critical {
+                ramp = None;
+            }
+            if status != Status::Critical || !young {
+                let output = super::cut(&output, super::output_limit(check) + CAPTION_BYTES).to_owned();
+                agent.report_check(id, generation, status, output);
+            }
+        }
+        let pause = match ramp {
+            Some(pause) if pause < check.interval => {
+                ramp = Some(pause * 2);
+                pause
+            }
+            // Many checks registered together must not go on being asked together.
+            Some(_) => {
+                ramp = None;
+                check.interval.mul_f64(0.5 + fastrand::f64() / 2.0)
+            }
+            None => check.interval,
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Room for the words around a captured body.
+const CAPTION_BYTES: usize = 4096;
