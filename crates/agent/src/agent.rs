@@ -170,6 +170,11 @@ impl Agent {
         self.state().services.iter().map(|(id, known)| (id.clone(), central.merged(&known.service))).collect()
     }
 
+    /// All services by id as they were registered, nothing merged in.
+    pub(crate) fn registrations(&self) -> BTreeMap<String, Service> {
+        self.state().services.iter().map(|(id, known)| (id.clone(), known.service.clone())).collect()
+    }
+
     pub fn service(&self, id: &str) -> Option<Service> {
         let central = self.central();
         self.state().services.get(id).map(|known| central.merged(&known.service))

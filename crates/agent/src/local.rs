@@ -91,7 +91,7 @@ impl State {
         let kept = self.services.get(&id).filter(|known| known.sidecar_of.is_some()).map(|known| known.service.port);
         let taken = self.services.values().map(|known| &known.service).chain([parent]);
         let done =
-            sidecar::complete(parent, given, || kept.map_or_else(|| sidecar::lowest_free(&self.ports, taken), Ok))?;
+            sidecar::complete(parent, given, || kept.map_or_else(|| sidecar::lowest_free(&self.ports, &taken), Ok))?;
         validate::service(&done)?;
         Ok(done)
     }
@@ -309,7 +309,7 @@ impl State {
         let maintained = |check: &&HealthCheck| {
             check.check_id == NODE_MAINTENANCE || check.check_id.starts_with(SERVICE_MAINTENANCE)
         };
-        let word = if own.iter().any(|check| maintained(check)) {
+        let word = if own.iter().any(maintained) {
             "maintenance"
         } else {
             own.iter().map(|check| check.status).max().unwrap_or(Status::Passing).as_str()

@@ -1,11 +1,10 @@
 //! The plans of this agent's proxies: compiled anew when anything they are made of changes, told when they differ.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Service, ServiceKind, SpiffeId};
-use plan::{Plan, ProxyRef};
+use model::{Service, ServiceKind};
+use plan::{Inputs, NoMatch, Plan};
 use tokio::sync::watch;
 
 use crate::agent::Agent;
@@ -14,7 +13,6 @@ use crate::agent::Agent;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanVersion {
     pub plan: Arc<Plan>,
-    /// As Consul prints content hashes: hex digits, not padded.
     pub hash: String,
 }
 
@@ -30,22 +28,24 @@ impl Plans {
         entries.entry(proxy_id.to_owned()).or_default().subscribe()
     }
 
-    /// Compiles the plan of every local proxy; those that are gone lose their watch.
+    /// Compiles the plan of every local proxy whose inputs are known; those that are gone lose their watch.
     pub fn compile(&self, agent: &Agent, trust_domain: &str) {
-        let services = agent.services();
+        let services = agent.registrations();
         let proxies = services.values().filter(|service| service.kind == ServiceKind::ConnectProxy);
-        let plans: BTreeMap<&String, Option<Plan>> =
-            proxies.map(|proxy| (&proxy.id, compile(agent, trust_domain, proxy, &services))).collect();
+        let plans: BTreeMap<&String, Option<Plan>> = proxies
+            .map(|proxy| {
+                let parent = proxy.proxy.as_ref().and_then(|proxy| services.get(&proxy.destination_service_id));
+                (&proxy.id, inputs(agent, trust_domain, proxy, parent).as_ref().map(plan::compile))
+            })
+            .collect();
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|id, _| plans.contains_key(id));
         for (id, plan) in plans {
-            // Without its intentions known a proxy has no plan yet: it must not let anybody in by default.
             let Some(plan) = plan else { continue };
-            let hash = hash(&plan);
             entries.entry(id.clone()).or_default().send_if_modified(|known| {
-                let same = known.as_ref().is_some_and(|known| known.hash == hash && *known.plan == plan);
+                let same = known.as_ref().is_some_and(|known| *known.plan == plan);
                 if !same {
-                    *known = Some(PlanVersion { plan: Arc::new(plan), hash });
+                    *known = Some(PlanVersion { hash: plan::content_hash(&plan), plan: Arc::new(plan) });
                 }
                 !same
             });
@@ -53,32 +53,20 @@ impl Plans {
     }
 }
 
-fn compile(agent: &Agent, trust_domain: &str, proxy: &Service, _: &BTreeMap<String, Service>) -> Option<Plan> {
-    let node = &agent.config().node;
-    let service = proxy.identity_name();
-    let _held = agent.intentions().held(service)?;
-    let settings = proxy.proxy.as_ref()?;
-    Some(Plan {
-        proxy: ProxyRef {
-            id: proxy.id.clone(),
-            service: service.to_owned(),
-            service_id: settings.destination_service_id.clone(),
-            node: node.node.clone(),
-            datacenter: node.datacenter.clone(),
-            version: proxy.meta.get("version").cloned().unwrap_or_default(),
-            zone: node.meta.get("zone").cloned().unwrap_or_default(),
-        },
-        identity: SpiffeId::service(trust_domain, &node.datacenter, service),
-        inbound: Vec::new(),
-        outbound: Vec::new(),
-        targets: BTreeMap::new(),
-        recording: plan::Recording::default(),
-        warnings: Vec::new(),
+fn inputs(agent: &Agent, trust_domain: &str, proxy: &Service, parent: Option<&Service>) -> Option<Inputs> {
+    let config = agent.config();
+    let central = agent.central();
+    // Without its intentions known a proxy has no plan yet: it must not let anybody in by default.
+    let intentions = agent.intentions().held(proxy.identity_name())?;
+    Some(Inputs {
+        proxy: proxy.clone(),
+        parent: parent.cloned(),
+        node: config.node.clone(),
+        datacenter: config.node.datacenter.clone(),
+        trust_domain: trust_domain.to_owned(),
+        proxy_defaults: central.proxy_defaults.clone(),
+        service_defaults: central.service_defaults.clone(),
+        intentions: intentions.to_vec(),
+        default: NoMatch { action: config.default_policy, reason: config.default_reason().to_owned() },
     })
-}
-
-fn hash(plan: &Plan) -> String {
-    let mut hasher = DefaultHasher::new();
-    plan.hash(&mut hasher);
-    format!("{:x}", hasher.finish())
 }

@@ -81,7 +81,7 @@ fn bound_address(sidecar: &Service) -> String {
 /// The lowest port of the range that no service of this agent uses.
 pub(crate) fn lowest_free<'a>(
     range: &RangeInclusive<u16>,
-    services: impl Iterator<Item = &'a Service> + Clone,
+    services: &(impl Iterator<Item = &'a Service> + Clone),
 ) -> Result<u16, Error> {
     let free = range.clone().find(|port| !services.clone().any(|service| service.port == *port));
     free.ok_or_else(|| {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn ports_are_the_lowest_free_and_run_out() {
         let used = [Service { port: 10, ..Service::default() }, Service { port: 12, ..Service::default() }];
-        assert_eq!(lowest_free(&(10..=12), used.iter()).unwrap(), 11);
-        assert!(lowest_free(&(10..=10), used.iter()).is_err());
+        assert_eq!(lowest_free(&(10..=12), &used.iter()).unwrap(), 11);
+        assert!(lowest_free(&(10..=10), &used.iter()).is_err());
     }
 }

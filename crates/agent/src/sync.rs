@@ -38,8 +38,9 @@ pub(crate) fn diff(wanted: &NodeView, catalog: &NodeView, held: &BTreeSet<String
     writes.extend(gone.map(|id| Write::RemoveService(id.clone())));
     // Removing a service takes its checks with it.
     let gone = catalog.checks.iter().filter(|(id, check)| {
-        let with_service = !check.service_id.is_empty() && !wanted.services.contains_key(&check.service_id);
-        !wanted.checks.contains_key(*id) && !(with_service && catalog.services.contains_key(&check.service_id))
+        let service_goes =
+            catalog.services.contains_key(&check.service_id) && !wanted.services.contains_key(&check.service_id);
+        !wanted.checks.contains_key(*id) && !service_goes
     });
     writes.extend(gone.map(|(id, _)| Write::RemoveCheck(id.clone())));
     let mut stale: Vec<&HealthCheck> = wanted
