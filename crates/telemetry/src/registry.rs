@@ -188,6 +188,7 @@ impl Registry {
             labels: self.labels(),
             uptime_seconds: self.started.elapsed().as_secs(),
             live: self.live.load(Ordering::Relaxed),
+            workers: lock(&self.workers).len() as u64,
             sink_drops: self.sink_drops.load(Ordering::Relaxed),
             log_drops: self.log_drops.load(Ordering::Relaxed),
             ..Snapshot::default()
@@ -238,6 +239,7 @@ pub struct Snapshot {
     pub labels: Arc<ProxyLabels>,
     pub uptime_seconds: u64,
     pub live: bool,
+    pub workers: u64,
     pub cells: BTreeMap<CellKey, CellValues>,
     pub listeners: BTreeMap<(Direction, String), ListenerSnapshot>,
     pub targets: BTreeMap<String, TargetSnapshot>,
