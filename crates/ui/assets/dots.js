@@ -68,8 +68,8 @@ export class Dots {
       const old = this.#lines.get(edge.id);
       // A new number of dots makes them jump, so it follows the rate only when that has really changed.
       const basis = old && Math.abs(Math.log(rate / old.basis)) < 0.5 ? old.basis : rate;
-      const wanted = Math.round((curve.total / 170) * Math.sqrt(basis) * 0.9);
-      lines.set(edge.id, { curve, basis, count: Math.min(16, Math.max(1, wanted)), share: edge.now.share ?? edge.share,
+      const wanted = Math.round((curve.total / 130) * Math.sqrt(basis));
+      lines.set(edge.id, { curve, basis, count: Math.min(18, Math.max(1, wanted)), share: edge.now.share ?? edge.share,
         faint: !shown(edge), seed: [...edge.id].reduce((n, c) => (n * 31 + c.charCodeAt(0)) % 9973, 7) });
     }
     const total = [...lines.values()].reduce((n, line) => n + line.count, 0);
@@ -112,11 +112,11 @@ export class Dots {
     const { context } = this;
     context.beginPath();
     if (fails) {
-      const r = 4.6 * size;
+      const r = 5.2 * size;
       context.moveTo(x, y - r); context.lineTo(x + r, y); context.lineTo(x, y + r); context.lineTo(x - r, y);
       context.closePath();
     } else {
-      context.arc(x, y, 2.7 * size, 0, Math.PI * 2);
+      context.arc(x, y, 3.1 * size, 0, Math.PI * 2);
     }
     context.fillStyle = fails ? this.#colours.error : this.#colours.ok;
     context.fill();

@@ -33,6 +33,9 @@ export function percent(share) {
   return `${fixed(share * 100, 1)} %`;
 }
 
+const PROTOCOLS = { http: "HTTP", http2: "HTTP/2", grpc: "gRPC", tcp: "TCP" };
+export const protocolName = (protocol) => PROTOCOLS[protocol] ?? protocol;
+
 export function ms(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value >= 59_500) return `${fixed(value / 60_000, 1)} min`;
@@ -58,6 +61,6 @@ export function seconds(value) {
 export function niceTop(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 2.5, 5, 10].find((candidate) => value <= candidate * power * 1.0001);
+  const step = [1, 2, 4, 6, 8, 10].find((candidate) => value <= candidate * power * 1.0001);
   return step * power;
 }

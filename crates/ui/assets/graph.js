@@ -2,7 +2,7 @@
 
 import { $, h, setData, setText, svg } from "./dom.js";
 import { Dots, pointAt, sample } from "./dots.js";
-import { ms, percent, perSecond } from "./format.js";
+import { ms, percent, perSecond, protocolName } from "./format.js";
 import { arrange, curves, place } from "./layout.js";
 import { SIGNS, edgeMatches, matches } from "./mesh.js";
 import { Viewport } from "./viewport.js";
@@ -14,6 +14,10 @@ const MANY_CALLS = 30;
 /// The first view never makes cards smaller than this; the fit button does.
 const READABLE = 0.42;
 const GLIDE = 320;
+const MOST_SPREAD = 90;
+/// Where on its curve a label may stand, best first, and the room it needs.
+const PILL_PLACES = [0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78];
+const PILL = { width: 118, height: 30 };
 
 export class Graph {
   #cards = new Map();
@@ -89,7 +93,7 @@ export class Graph {
   #arrange(mesh, first) {
     const known = [...this.#known.values()];
     this.#arranged = arrange([...mesh.services.keys()], known, this.#arranged);
-    const target = place(this.#arranged, this.#size);
+    const target = this.#roomy();
     const before = this.#placed;
     this.#target = target;
     this.#inReadingOrder(target);
@@ -109,6 +113,18 @@ export class Graph {
     };
     requestAnimationFrame(glide);
     if (!this.view.touched) this.fit(READABLE);
+  }
+
+  /// Spreads the places of a layer when the stage would else stay empty above and below.
+  #roomy() {
+    const size = this.#size;
+    const tight = place(this.#arranged, size);
+    const [{ clientWidth, clientHeight }, margins] = [this.stage, this.#margins()];
+    const scale = Math.min(1.2, (clientWidth - margins.left - margins.right) / tight.width);
+    const most = Math.max(...this.#arranged.layers.map((layer) => layer.length), 2);
+    const spare = (clientHeight - margins.top - margins.bottom) / scale - tight.height;
+    if (size.vertical || spare < 40 || scale < READABLE) return tight;
+    return place(this.#arranged, { ...size, gapAcross: size.gapAcross + Math.min(MOST_SPREAD, (spare * 0.6) / most) });
   }
 
   #inReadingOrder(placed) {
@@ -135,6 +151,7 @@ export class Graph {
     }
     const size = this.#size;
     this.#samples = new Map();
+    const taken = [];
     for (const [id, segments] of curves(this.#arranged, placed, size, [...this.#known.values()])) {
       const line = this.#lines.get(id);
       const curve = sample(segments);
@@ -145,10 +162,19 @@ export class Graph {
       line.path.setAttribute("d", path);
       line.hit.setAttribute("d", path);
       line.arrow.setAttribute("d", arrowHead(curve));
-      line.middle = pointAt(curve, curve.total / 2);
+      line.middle = this.#free(curve, taken);
       line.pill.style.transform = `translate(${line.middle.x.toFixed(1)}px, ${line.middle.y.toFixed(1)}px)`;
     }
     if (this.#mesh) this.dots.update(this.#mesh.edges.values(), this.#samples, (edge) => this.#isLit(edge));
+  }
+
+  /// The first place on the curve where the label covers no other.
+  #free(curve, taken) {
+    const spots = (this.#known.size > MANY_CALLS ? [0.5] : PILL_PLACES).map((share) => pointAt(curve, curve.total * share));
+    const overlaps = (a) => taken.some((b) => Math.abs(a.x - b.x) < PILL.width && Math.abs(a.y - b.y) < PILL.height);
+    const spot = spots.find((one) => !overlaps(one)) ?? spots[0];
+    taken.push(spot);
+    return spot;
   }
 
   #cardsOf(mesh) {
@@ -190,7 +216,7 @@ export class Graph {
     const choose = () => this.onSelect({ kind: "edge", id: edge.id, from: edge.source, to: edge.destination });
     const line = { path: svg("path", { class: "line" }), arrow: svg("path", { class: "arrow" }), middle: { x: 0, y: 0 } };
     line.pill = h("button", { class: "pill", type: "button", "data-edge": edge.id, onclick: choose },
-      h("span", { class: "sign" }), h("span", { class: "words" }));
+      h("span", { class: "sign" }), h("span", { class: "protocol" }), h("span", { class: "words" }));
     const hover = (on) => () => { line.pill.classList.toggle("hover", on); line.path.classList.toggle("hover", on); };
     line.hit = svg("path", { class: "hit", onclick: choose });
     for (const part of [line.hit, line.pill]) {
@@ -215,6 +241,7 @@ export class Graph {
     const { selected, query, failing } = this.#looking;
     const lit = new Set(selected?.kind === "service" ? [selected.id] : []);
     const isFiltered = Boolean(query) || failing;
+    this.stage.classList.toggle("filtered", isFiltered);
     for (const edge of this.#mesh.edges.values()) {
       const on = this.#isLit(edge);
       const line = this.#lines.get(edge.id);
@@ -369,6 +396,7 @@ function fillLine(line, edge) {
   setData(line.pill, "errorShare", stats.ErrorShare.toFixed(4));
   setData(line.pill, "rate", stats.Rate.toFixed(2));
   setData(line.pill, "requests", stats.TotalRequests);
+  setText(line.pill.children[1], edge.protocol === "http" || state === "refused" ? "" : protocolName(edge.protocol));
   setText(line.pill.firstChild, state === "ok" && !refused ? "" : refused && state !== "error" ? SIGNS.refused : SIGNS[state]);
   const failing = state === "warn" || state === "error";
   const parts = [state === "refused" ? `${refused} refused` : perSecond(stats.Rate)];

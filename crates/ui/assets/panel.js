@@ -3,7 +3,7 @@
 import { edgeOf, select, serviceOf } from "./address.js";
 import { chart } from "./charts.js";
 import { $, h, morphChildren, svg } from "./dom.js";
-import { bytes, count, grpcIsError, grpcName, ms, percent, perSecond, rate } from "./format.js";
+import { bytes, count, grpcIsError, grpcName, ms, percent, perSecond, protocolName, rate } from "./format.js";
 import { SIGNS, stateOf, sum, sumSeries, worst } from "./mesh.js";
 
 let hover = null;
@@ -42,7 +42,7 @@ function edgeParts(edge) {
   const link = (name) => h("button", { type: "button", class: "link", onclick: () => select(serviceOf(name)) }, name);
   const title = h("span", { class: "route" }, link(edge.source), h("span", { class: "to" }, " → "), link(edge.destination));
   return [
-    head(title, `${edge.protocol || "call"} · ${stateWords(edge.state)}`, edge.state),
+    head(title, `${protocolName(edge.protocol) || "call"} · ${stateWords(edge.state)}`, edge.state),
     figures(edge, edge.state),
     refusedNote(edge),
     ...charts(edge.series),
@@ -76,9 +76,9 @@ const stateWords = (state) => ({ ok: "healthy", warn: "some errors", error: "fai
 function figures({ stats, now }, state) {
   const figure = (label, value, below, key) => h("div", { "data-figure": key }, h("dt", {}, label), h("dd", {}, value),
     h("small", {}, below ?? ""));
-  const recently = now.share === null ? "" : `last 10 s: ${percent(now.share)}`;
+  const recently = now.share === null ? "" : `now ${percent(now.share)}`;
   return h("dl", { class: "figures", "data-state": state, "data-key": "figures" },
-    figure("Requests", perSecond(stats.Rate), `${count(stats.Requests)} in window`, "rate"),
+    figure("Requests", perSecond(stats.Rate), `${count(stats.Requests)} in all`, "rate"),
     figure("Errors", stats.Requests ? percent(stats.ErrorShare) : "–", recently, "errors"),
     figure("p50", ms(stats.Requests ? stats.P50Ms : null), "", "p50"),
     figure("p99", ms(stats.Requests ? stats.P99Ms : null), stats.Retries ? `${count(stats.Retries)} retries` : "", "p99"));

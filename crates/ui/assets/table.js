@@ -2,13 +2,13 @@
 
 import { edgeOf, select } from "./address.js";
 import { $, h, morphChildren } from "./dom.js";
-import { count, ms, percent, rate } from "./format.js";
+import { count, ms, percent, protocolName, rate } from "./format.js";
 import { SIGNS, edgeMatches } from "./mesh.js";
 
 const COLUMNS = [
   { key: "source", name: "From", of: (edge) => edge.source },
   { key: "destination", name: "To", of: (edge) => edge.destination },
-  { key: "protocol", name: "Protocol", of: (edge) => edge.protocol, rank: "low" },
+  { key: "protocol", name: "Protocol", of: (edge) => protocolName(edge.protocol), rank: "low" },
   { key: "rate", name: "Requests/s", of: (edge) => edge.stats.Rate, show: rate },
   { key: "errors", name: "Errors", of: (edge) => edge.share, show: percent },
   { key: "4xx", name: "4xx", of: (edge) => edge.stats.Classes["4"] ?? 0, show: count, rank: "low" },
