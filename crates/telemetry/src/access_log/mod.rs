@@ -1,11 +1,24 @@
 //! One line per request, with the keys of Consul's default JSON format.
 
+mod format;
+mod output;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
+use crate::error::Error;
 use crate::record::{Flag, Peer};
 use crate::registry::Registry;
+use format::Format;
+use output::Output;
+
+/// Entries that wait for the writer; when it cannot keep up, more are dropped.
+pub const QUEUE_ENTRIES: usize = 8192;
+/// Text written at once.
+const BATCH_BYTES: usize = 64 * 1024;
 
 /// Where the lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +115,15 @@ impl Default for AccessEntry {
 /// A handle to the writer; cheap to clone, one per worker. Build an [`AccessEntry`] only where there is one.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
-    _later: (),
+    queue: SyncSender<Message>,
+    drops: Arc<AtomicU64>,
+    disable_listener_logs: bool,
+}
+
+#[derive(Debug)]
+enum Message {
+    Entry(Box<AccessEntry>),
+    Flush(SyncSender<()>),
 }
 
 impl AccessLog {
@@ -110,10 +131,61 @@ impl AccessLog {
     ///
     /// # Errors
     /// The file cannot be opened, or the format is not understood.
-    pub fn start(_registry: &Registry, _config: &AccessLogConfig) -> Result<Self, crate::Error> {
-        Ok(Self { _later: () })
+    pub fn start(registry: &Registry, config: &AccessLogConfig) -> Result<Self, Error> {
+        let format = Format::parse(config.json_format.as_deref(), config.text_format.as_deref())?;
+        let output = Output::open(&config.target)?;
+        let (queue, entries) = sync_channel(QUEUE_ENTRIES);
+        let drops = registry.log_drops();
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || run(&entries, &format, output))
+            .map_err(|source| Error::OpenLog { path: "the writer's thread".to_owned(), source })?;
+        Ok(Self { queue, drops, disable_listener_logs: config.disable_listener_logs })
     }
 
     /// Queues a line. Never blocks: with no room it is dropped and counted.
-    pub fn write(&self, _entry: AccessEntry) {}
+    pub fn write(&self, entry: AccessEntry) {
+        if self.queue.try_send(Message::Entry(Box::new(entry))).is_err() {
+            self.drops.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The same for a connection that no listener could serve; left out with `DisableListenerLogs`.
+    pub fn write_listener(&self, entry: AccessEntry) {
+        if !self.disable_listener_logs {
+            self.write(entry);
+        }
+    }
+
+    /// Waits until what was queued is written, at most `patience`: for a proxy that ends. Blocks.
+    pub fn flush(&self, patience: Duration) {
+        let (done, waiting) = sync_channel(1);
+        if self.queue.try_send(Message::Flush(done)).is_ok() {
+            let _ = waiting.recv_timeout(patience);
+        }
+    }
 }
+
+/// Writes until every handle is gone. What is already there is written in one go, then flushed.
+fn run(entries: &Receiver<Message>, format: &Format, mut output: Output) {
+    let mut lines = String::new();
+    while let Ok(first) = entries.recv() {
+        lines.clear();
+        let mut waiting = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Entry(entry) => format.write(&entry, &mut lines),
+                Message::Flush(done) => waiting.push(done),
+            }
+            next = if lines.len() < BATCH_BYTES { entries.try_recv().ok() } else { None };
+        }
+        output.write(lines.as_bytes());
+        for done in waiting {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
