@@ -19,6 +19,7 @@
 mod check;
 mod config_entry;
 mod duration;
+pub mod hcl;
 mod intention;
 mod node;
 mod service;
