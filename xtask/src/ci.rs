@@ -1,4 +1,5 @@
-//! The tasks that judge the tree. Each ends with a plain `N passed, N failed` line, so that a reader and a machine agree.
+//! The tasks that judge the tree. Each ends with a plain `N passed, N failed` line, so that a reader and a machine
+//! agree.
 
 use std::path::Path;
 

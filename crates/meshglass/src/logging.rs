@@ -1,0 +1,177 @@
+//! The log: Consul's line on standard output, and the same lines for whoever runs `monitor`.
+//!
+//! A line is `2026-11-23T10:00:00.000Z [INFO]  agent: message: key=value`; the word before the colon is the crate that
+//! speaks.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+use tokio::sync::broadcast;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// Lines that a slow `monitor` may fall behind before it loses some.
+const BACKLOG_LINES: usize = 1024;
+
+/// One line of the log.
+#[derive(Debug, Clone)]
+pub struct Line {
+    pub level: Level,
+    pub text: Arc<str>,
+}
+
+/// Where the lines can be heard.
+#[derive(Clone)]
+pub struct Logs(broadcast::Sender<Line>);
+
+impl Logs {
+    pub fn subscribe(&self) -> broadcast::Receiver<Line> {
+        self.0.subscribe()
+    }
+
+    pub fn sender(&self) -> broadcast::Sender<Line> {
+        self.0.clone()
+    }
+}
+
+/// Consul's level names, `warn` and `err` among them.
+pub fn parse_level(text: &str) -> Option<Level> {
+    match text.to_ascii_lowercase().as_str() {
+        "trace" => Some(Level::TRACE),
+        "debug" => Some(Level::DEBUG),
+        "info" => Some(Level::INFO),
+        "warn" | "warning" => Some(Level::WARN),
+        "err" | "error" => Some(Level::ERROR),
+        _ => None,
+    }
+}
+
+/// Starts the log of this process. A second start keeps the first one's output and only gives a new place to listen.
+pub fn start(level: Level, json: bool) -> Logs {
+    let (sender, _) = broadcast::channel(BACKLOG_LINES);
+    let logs = Logs(sender.clone());
+    // What only a `monitor` would want to hear is not even formatted below debug.
+    let finest = LevelFilter::from_level(level.max(Level::DEBUG));
+    let layer = Lines { level, json, sender }.with_filter_level(finest);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+    logs
+}
+
+struct Lines {
+    level: Level,
+    json: bool,
+    sender: broadcast::Sender<Line>,
+}
+
+impl Lines {
+    fn with_filter_level(self, finest: LevelFilter) -> impl Layer<tracing_subscriber::Registry> {
+        Layer::with_filter(self, finest)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let level = *event.metadata().level();
+        let heard = self.sender.receiver_count() > 0;
+        // Libraries talk at debug and below about things that are not the mesh's.
+        let ours = !["hyper", "h2", "rustls", "tower", "mio", "tokio"]
+            .iter()
+            .any(|name| event.metadata().target().split("::").next().is_some_and(|target| target.starts_with(name)));
+        if (level > self.level && !heard) || !ours {
+            return;
+        }
+        let text = if self.json { json_line(event) } else { line(event) };
+        if level <= self.level {
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        }
+        let _ = self.sender.send(Line { level, text: text.into() });
+    }
+}
+
+fn now() -> String {
+    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+    OffsetDateTime::now_utc().format(&format).unwrap_or_default()
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::TRACE => "TRACE",
+        Level::DEBUG => "DEBUG",
+        Level::INFO => "INFO",
+        Level::WARN => "WARN",
+        Level::ERROR => "ERROR",
+    }
+}
+
+fn speaker<'a>(event: &Event<'a>) -> &'a str {
+    event.metadata().target().split("::").next().unwrap_or_default()
+}
+
+fn line(event: &Event<'_>) -> String {
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    // hclog pads the level so that the speakers stand in one column.
+    let level = format!("[{}]", level_name(*event.metadata().level()));
+    let colon = if fields.rest.is_empty() { "" } else { ":" };
+    format!("{} {level:<7} {}: {}{colon}{}", now(), speaker(event), fields.message, fields.rest)
+}
+
+fn json_line(event: &Event<'_>) -> String {
+    let mut fields = Fields::default();
+    event.record(&mut fields);
+    let mut object = serde_json::Map::new();
+    object.insert("@level".into(), level_name(*event.metadata().level()).to_lowercase().into());
+    object.insert("@message".into(), fields.message.into());
+    object.insert("@module".into(), speaker(event).into());
+    object.insert("@timestamp".into(), now().into());
+    for (name, value) in fields.pairs {
+        object.insert(name.to_owned(), value.into());
+    }
+    serde_json::Value::Object(object).to_string()
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: String,
+    pairs: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, text: String) {
+        if field.name() == "message" {
+            self.message = text;
+            return;
+        }
+        let quoted = if text.contains(' ') { format!("{text:?}") } else { text.clone() };
+        let _ = write!(self.rest, " {}={quoted}", field.name());
+        self.pairs.push((field.name(), text));
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consuls_level_names_are_known() {
+        assert_eq!(parse_level("WARN"), Some(Level::WARN));
+        assert_eq!(parse_level("err"), Some(Level::ERROR));
+        assert_eq!(parse_level("loud"), None);
+    }
+}
