@@ -11,6 +11,10 @@ use telemetry::{Direction, Registry};
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::control::{self, Control};
+use crate::file::PlanFile;
+use crate::snapshot::Snapshot;
+use crate::worker;
 
 /// How long a drain waits for requests in flight.
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,7 +51,7 @@ impl Config {
         }
     }
 
-    /// From a plan file ; the proxy's id is the plan's.
+    /// From a plan file (see [`PlanFile`](crate::PlanFile)); the proxy's id is the plan's.
     pub fn file(path: PathBuf) -> Self {
         Self { proxy_id: String::new(), source: Source::File(path), workers: 1, drain_timeout: DEFAULT_DRAIN_TIMEOUT }
     }
@@ -66,6 +70,7 @@ pub(crate) enum Phase {
 pub struct Sidecar {
     registry: Arc<Registry>,
     phase: watch::Sender<Phase>,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     threads: Vec<JoinHandle<()>>,
     drain_timeout: Duration,
 }
@@ -77,13 +82,32 @@ impl Sidecar {
     /// # Errors
     /// The plan file or its certificates cannot be used, or a thread cannot be started.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let registry = Registry::new(telemetry::ProxyLabels { proxy: config.proxy_id, ..Default::default() });
-        Ok(Self {
-            registry,
-            phase: watch::channel(Phase::Starting).0,
-            threads: Vec::new(),
-            drain_timeout: config.drain_timeout,
-        })
+        let first = match &config.source {
+            Source::File(path) => Some(PlanFile::load(path)?),
+            Source::Agent(_) => None,
+        };
+        let registry = Registry::new(control::labels_before_a_plan(&config.proxy_id));
+        let (phase, _) = watch::channel(Phase::Starting);
+        let (publish, snapshots) = watch::channel(None);
+        let workers = config.workers.clamp(1, MAX_WORKERS);
+        let (applied, applies) = worker::applied_channel(workers);
+        let mut threads = Vec::with_capacity(workers + 1);
+        for index in 0..workers {
+            let context = worker::Context {
+                index,
+                workers,
+                snapshots: snapshots.clone(),
+                phase: phase.clone(),
+                recorder: registry.recorder(),
+                applied: applied.clone(),
+                drain_timeout: config.drain_timeout,
+            };
+            threads.push(spawn(format!("mesh-worker-{index}"), move || worker::run(context))?);
+        }
+        let drain_timeout = config.drain_timeout;
+        let control = Control::new(config, registry.clone(), publish, phase.clone(), applies, workers);
+        threads.push(spawn("mesh-control".to_owned(), move || control::run(control, first))?);
+        Ok(Self { registry, phase, snapshots, threads, drain_timeout })
     }
 
     /// Returns once every listener of the first plan accepts connections.
@@ -95,7 +119,9 @@ impl Sidecar {
 
     /// Where the listeners listen, by name: the kernel's choice where the plan says port 0.
     pub fn addresses(&self) -> BTreeMap<(Direction, String), SocketAddr> {
-        BTreeMap::new()
+        let snapshot = self.snapshots.borrow().clone();
+        let Some(snapshot) = snapshot else { return BTreeMap::new() };
+        snapshot.sockets.values().map(|s| ((s.direction, s.name.clone()), s.local)).collect()
     }
 
     pub fn telemetry(&self) -> Arc<Registry> {
@@ -129,4 +155,8 @@ pub(crate) fn advance(phase: &mut Phase, to: Phase) -> bool {
         *phase = to;
     }
     forward
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    std::thread::Builder::new().name(name).spawn(body).map_err(Error::Thread)
 }

@@ -1,0 +1,227 @@
+//! The control thread: learns the plan, endpoints, leaf and roots, and hands the workers one snapshot of all.
+//!
+//! What cannot be learned now stays as it was last known, for ever; a source that fails is asked again with growing,
+//! jittered pauses.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use plan::{Plan, TargetId};
+use telemetry::{ProxyLabels, Registry, Reporter};
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+use crate::file::{self, Loaded};
+use crate::follow;
+use crate::publish::Publisher;
+use crate::sidecar::{Config, Phase, Source, advance};
+use crate::snapshot::{Instance, Snapshot};
+use crate::worker::ENDED;
+
+/// An upstream's listener is opened when its instances are known, or after this long: then its 503 says so.
+const ENDPOINTS_GRACE: Duration = Duration::from_secs(1);
+/// A listener whose port is taken is tried again this often.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The last report may not hold up a stop for longer.
+const LAST_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is known so far. Parts are replaced whole, each by the one task that follows it.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub plan: Option<Arc<Plan>>,
+    pub leaf: Option<Leaf>,
+    pub roots: Option<Vec<String>>,
+    pub endpoints: BTreeMap<TargetId, Arc<Vec<Instance>>>,
+}
+
+/// A certificate chain and its key, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub certificates: String,
+    pub key: ca::PrivateKeyPem,
+}
+
+/// Shared by the tasks of the control thread.
+pub(crate) struct Shared {
+    pub known: RefCell<Known>,
+    changed: Notify,
+}
+
+impl Shared {
+    /// Changes what is known and has it published.
+    pub fn update(&self, change: impl FnOnce(&mut Known)) {
+        change(&mut self.known.borrow_mut());
+        self.changed.notify_one();
+    }
+}
+
+pub(crate) struct Control {
+    config: Config,
+    registry: Arc<Registry>,
+    snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+    phase: watch::Sender<Phase>,
+    applied: watch::Receiver<Vec<u64>>,
+    workers: usize,
+}
+
+impl Control {
+    pub fn new(
+        config: Config,
+        registry: Arc<Registry>,
+        snapshots: watch::Sender<Option<Arc<Snapshot>>>,
+        phase: watch::Sender<Phase>,
+        applied: watch::Receiver<Vec<u64>>,
+        workers: usize,
+    ) -> Self {
+        Self { config, registry, snapshots, phase, applied, workers }
+    }
+}
+
+/// How the proxy is called in metrics before it knows its plan.
+pub(crate) fn labels_before_a_plan(proxy_id: &str) -> ProxyLabels {
+    ProxyLabels { proxy: proxy_id.to_owned(), ..ProxyLabels::default() }
+}
+
+pub(crate) fn run(control: Control, first: Option<Loaded>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, serve(control, first)),
+        Err(error) => tracing::error!(%error, "the control thread has no runtime"),
+    }
+}
+
+async fn serve(mut control: Control, first: Option<Loaded>) {
+    let shared = Rc::new(Shared { known: RefCell::default(), changed: Notify::new() });
+    let mut reporter = Reporter::new(control.registry.clone());
+    match (&control.config.source, first) {
+        (Source::Agent(client), _) => {
+            let id = control.config.proxy_id.clone();
+            tokio::task::spawn_local(follow::agent(client.clone(), id, shared.clone()));
+        }
+        (Source::File(path), first) => {
+            if let Some(first) = first {
+                shared.update(|known| first.apply(known));
+            }
+            tokio::task::spawn_local(file::follow(path.clone(), shared.clone()));
+        }
+    }
+    let mut publisher = Publisher::new(control.registry.clone(), control.workers);
+    let mut phase = control.phase.subscribe();
+    let mut report = tokio::time::interval(REPORT_INTERVAL);
+    report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut waiting = Waiting::default();
+    loop {
+        tokio::select! {
+            () = shared.changed.notified() => {}
+            () = again_at(waiting.again) => {}
+            _ = report.tick() => {
+                send_report(&control, &mut reporter, false).await;
+                continue;
+            }
+            stop = phase.wait_for(|phase| *phase >= Phase::Draining) => {
+                drop(stop);
+                break;
+            }
+        }
+        publish(&mut control, &shared, &mut publisher, &mut waiting).await;
+    }
+    if control.phase.borrow().eq(&Phase::Draining) {
+        finish(&mut control, &mut reporter, &mut publisher).await;
+    }
+}
+
+/// What holds back a listener, and until when.
+#[derive(Default)]
+struct Waiting {
+    since: BTreeMap<TargetId, Instant>,
+    again: Option<Instant>,
+}
+
+impl Waiting {
+    /// The targets whose listeners should not open yet.
+    fn unknown(&mut self, known: &Known, plan: &Plan) -> BTreeSet<TargetId> {
+        let missing: BTreeSet<&TargetId> = plan.targets.keys().filter(|id| !known.endpoints.contains_key(id)).collect();
+        self.since.retain(|id, _| missing.contains(id));
+        let now = Instant::now();
+        let mut unknown = BTreeSet::new();
+        for id in missing {
+            let until = *self.since.entry(id.clone()).or_insert(now) + ENDPOINTS_GRACE;
+            if until > now {
+                self.again = Some(self.again.map_or(until, |again| again.min(until)));
+                unknown.insert(id.clone());
+            }
+        }
+        unknown
+    }
+}
+
+async fn publish(control: &mut Control, shared: &Shared, publisher: &mut Publisher, waiting: &mut Waiting) {
+    waiting.again = None;
+    let ready = {
+        let known = shared.known.borrow();
+        let (Some(plan), Some(leaf), Some(roots)) = (&known.plan, &known.leaf, &known.roots) else { return };
+        let unknown = waiting.unknown(&known, plan);
+        (plan.clone(), leaf.clone(), roots.clone(), known.endpoints.clone(), unknown)
+    };
+    let (plan, leaf, roots, endpoints, unknown) = ready;
+    let snapshot = match publisher.snapshot(&plan, &leaf, &roots, endpoints, &unknown).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            tracing::error!(%error, "the new configuration cannot be used; going on with the old one");
+            return;
+        }
+    };
+    let sequence = snapshot.sequence;
+    control.snapshots.send_replace(Some(Arc::new(snapshot)));
+    // Workers answer at once; one that has died must not hold up the others' plans for ever.
+    let all = control.applied.wait_for(|all| all.iter().all(|applied| *applied >= sequence));
+    let applied = tokio::time::timeout(Duration::from_secs(5), all).await.is_ok_and(|all| all.is_ok());
+    if !publisher.unbound.is_empty() {
+        let again = Instant::now() + BIND_AGAIN;
+        waiting.again = Some(waiting.again.map_or(again, |at| at.min(again)));
+    } else if applied && unknown.is_empty() {
+        control.phase.send_if_modified(|phase| advance(phase, Phase::Ready));
+    }
+}
+
+async fn again_at(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+async fn send_report(control: &Control, reporter: &mut Reporter, last: bool) {
+    let Source::Agent(client) = &control.config.source else { return };
+    if control.snapshots.borrow().is_none() {
+        return;
+    }
+    let report = if last { reporter.last(now_ms()) } else { reporter.report(now_ms()) };
+    let path = format!("/v1/agent/connect/proxy/{}/report", control.config.proxy_id);
+    match client.put(&path, &report).await {
+        Ok(_) => reporter.delivered(report.sequence),
+        Err(error) => tracing::debug!(%error, "the agent did not take a report"),
+    }
+}
+
+/// After the workers: what they counted last is in the last report.
+async fn finish(control: &mut Control, reporter: &mut Reporter, publisher: &mut Publisher) {
+    let mut phase = control.phase.subscribe();
+    let ended = control.applied.wait_for(|all| all.iter().all(|applied| *applied == ENDED));
+    tokio::select! {
+        _ = tokio::time::timeout(control.config.drain_timeout + Duration::from_secs(1), ended) => {}
+        _ = phase.wait_for(|phase| *phase >= Phase::Stopped) => return,
+    }
+    if tokio::time::timeout(LAST_REPORT_TIMEOUT, send_report(control, reporter, true)).await.is_err() {
+        tracing::warn!("the agent did not take the last report");
+    }
+    publisher.flush().await;
+}
