@@ -21,8 +21,9 @@ pub enum Error {
     /// 500: what a server refuses. Clients match on the texts, so a "better" status would break them.
     #[error("{0}")]
     Refused(String),
+    /// A read answers it with the headers of an empty read.
     #[error("No path to datacenter")]
-    NoPath,
+    NoPath { read: bool },
     /// 413
     #[error("Request body({size} bytes) too large, max size: {limit} bytes")]
     TooLarge { size: u64, limit: usize },
@@ -40,7 +41,7 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Status { status, .. } => *status,
-            Self::Refused(_) | Self::NoPath | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(_) | Self::NoPath { .. } | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -50,7 +51,7 @@ impl IntoResponse for Error {
         let mut response = (self.status(), self.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if matches!(self, Self::NoPath) {
+        if matches!(self, Self::NoPath { read: true }) {
             headers.insert("x-consul-index", HeaderValue::from_static("1"));
             headers.insert("x-consul-knownleader", HeaderValue::from_static("false"));
             headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));

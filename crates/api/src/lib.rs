@@ -19,6 +19,7 @@
 
 mod app;
 mod error;
+mod filter;
 pub mod json;
 mod query_options;
 mod request;
@@ -28,6 +29,7 @@ pub mod v1;
 
 pub use app::{App, in_process, serve};
 pub use error::Error;
+pub use filter::{Field, Filter};
 pub use query_options::{Consistency, Params, QueryOptions};
-pub use request::{BODY_LIMIT_BYTES, Rest, body, prefix};
+pub use request::{BODY_LIMIT_BYTES, Payload, Rest, body, prefix};
 pub use v1::{agent, insight};

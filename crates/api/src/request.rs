@@ -1,7 +1,7 @@
 //! Parts of a request: the rest of the path after a prefix, and a body of bounded size.
 
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use bytes::Bytes;
@@ -52,5 +52,16 @@ pub async fn body(body: Body) -> Result<Bytes, Error> {
             Err(Error::TooLarge { size, limit: BODY_LIMIT_BYTES })
         }
         Err(error) => Err(Error::Invalid(format!("reading the request body: {error}"))),
+    }
+}
+
+/// The whole body of a request, of bounded size.
+pub struct Payload(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Payload {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        body(request.into_body()).await.map(Self)
     }
 }

@@ -1,15 +1,204 @@
 //! The server half: everything that reads or writes the store.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
 use axum::Router;
-use store::Store;
+use model::{HealthCheck, Node, Service, Status};
+use store::{CaRoot, CheckFact, Registration, Secret, State, Store, Topic};
+
+use crate::error::Error;
+use crate::query_options::QueryOptions;
+use crate::v1;
+
+/// What this server is called and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub datacenter: String,
+    pub node_name: String,
+    pub node_id: String,
+    /// The address others reach this node at.
+    pub address: String,
+    /// The port that `status/leader` names (8300 in Consul).
+    pub server_port: u16,
+    /// Without access control lists everything is allowed that no intention denies.
+    pub default_allow: bool,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            datacenter: "dc1".to_owned(),
+            node_name: "localhost".to_owned(),
+            node_id: String::new(),
+            address: "127.0.0.1".to_owned(),
+            server_port: 8300,
+            default_allow: true,
+        }
+    }
+}
 
 /// What the server routes need.
 #[derive(Clone)]
 pub struct ServerState {
     pub store: Store,
-    pub datacenter: String,
+    pub datacenter: Arc<str>,
+    pub(crate) default_allow: bool,
+    node_name: Arc<str>,
+    peer: Arc<str>,
+    /// The signer of the active root, by the root's id.
+    authority: Arc<Mutex<Option<(String, Arc<ca::Authority>)>>>,
 }
 
+impl ServerState {
+    /// Makes what a cluster needs before it can serve: the certificate authority, and this node in the catalog. Finds
+    /// it made when the store is not new.
+    pub async fn start(store: Store, identity: &Identity) -> Result<Self, Error> {
+        let server = Self {
+            store,
+            datacenter: identity.datacenter.as_str().into(),
+            default_allow: identity.default_allow,
+            node_name: identity.node_name.as_str().into(),
+            peer: format!("{}:{}", identity.address, identity.server_port).into(),
+            authority: Arc::default(),
+        };
+        server.start_authority().await?;
+        server.store.register(own_registration(identity)).await?;
+        Ok(server)
+    }
+
+    async fn start_authority(&self) -> Result<(), Error> {
+        if self.store.state().ca_config().is_some() {
+            return Ok(());
+        }
+        let cluster_id = uuid::Uuid::new_v4().to_string();
+        let failed = |error: ca::Error| Error::Refused(error.to_string());
+        let authority = ca::Authority::generate(&cluster_id, SystemTime::now()).map_err(failed)?;
+        let root = authority.root();
+        let description = match serde_json::to_value(root) {
+            Ok(serde_json::Value::Object(map)) => map,
+            _ => return Err(Error::Refused("the new root cannot be stored".to_owned())),
+        };
+        let key = Secret::new(authority.key().expose().to_owned());
+        let root = CaRoot { id: root.id.clone(), active: true, description, key };
+        self.store.initialise_ca(v1::connect::default_config(cluster_id), root, 1).await?;
+        Ok(())
+    }
+
+    /// The signer of the active root.
+    pub(crate) fn authority(&self) -> Result<Arc<ca::Authority>, Error> {
+        let state = self.store.state();
+        let refused = |what: &str| Error::Refused(format!("CA is not able to sign certificates: {what}"));
+        let root = state.ca_roots().find(|root| root.active).ok_or_else(|| refused("no active root"))?;
+        let mut held = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((id, authority)) = held.as_ref().filter(|(id, _)| *id == root.id) {
+            debug_assert_eq!(id, &root.id);
+            return Ok(authority.clone());
+        }
+        let description = serde_json::from_value(serde_json::Value::Object(root.description.clone()))
+            .map_err(|error| refused(&error.to_string()))?;
+        let key = ca::PrivateKeyPem::new(root.key.expose().to_owned());
+        let authority = ca::Authority::from_stored(&description, &key).map_err(|error| refused(&error.to_string()))?;
+        let authority = Arc::new(authority);
+        *held = Some((root.id.clone(), authority.clone()));
+        Ok(authority)
+    }
+
+    /// `host:port`, as `status/leader` names it.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Refuses what is meant for another datacenter.
+    pub(crate) fn admit(&self, options: &QueryOptions) -> Result<(), Error> {
+        match options.dc.as_str() {
+            "" => Ok(()),
+            dc if *dc == *self.datacenter => Ok(()),
+            _ => Err(Error::NoPath { read: true }),
+        }
+    }
+
+    /// The same for writes, whose body may name a datacenter too.
+    pub(crate) fn admit_write(&self, options: &QueryOptions, in_body: &str) -> Result<(), Error> {
+        let ours = |dc: &str| dc.is_empty() || *dc == *self.datacenter;
+        if ours(&options.dc) && ours(in_body) { Ok(()) } else { Err(Error::NoPath { read: false }) }
+    }
+
+    /// The state to answer from and the index to answer with, once they are newer than what the client knows.
+    pub(crate) async fn read(&self, options: &QueryOptions, topics: &[Topic]) -> Result<(Arc<State>, u64), Error> {
+        self.admit(options)?;
+        let state = self.store.block(topics, options.index, options.wait).await;
+        let index = state.index_of(topics);
+        Ok((state, index))
+    }
+}
+
+/// This node as a server registers itself: with the check of its being there, and the service `consul`.
+fn own_registration(identity: &Identity) -> Registration {
+    let address = identity.address.as_str();
+    let tagged = ["lan", "lan_ipv4", "wan", "wan_ipv4"];
+    let node = Node {
+        id: identity.node_id.clone(),
+        node: identity.node_name.clone(),
+        address: address.to_owned(),
+        datacenter: identity.datacenter.clone(),
+        tagged_addresses: tagged.iter().map(|tag| ((*tag).to_owned(), address.to_owned())).collect(),
+        meta: BTreeMap::from([("consul-network-segment".to_owned(), String::new())]),
+    };
+    let service = Service {
+        id: "consul".to_owned(),
+        service: "consul".to_owned(),
+        port: identity.server_port,
+        meta: BTreeMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        ..Service::default()
+    };
+    let check = HealthCheck {
+        node: identity.node_name.clone(),
+        check_id: "serfHealth".to_owned(),
+        name: "Serf Health Status".to_owned(),
+        status: Status::Passing,
+        output: "Agent alive and reachable".to_owned(),
+        ..HealthCheck::default()
+    };
+    let checks = vec![CheckFact { check, ..CheckFact::default() }];
+    Registration { node, service: Some(service), checks, skip_node_update: false }
+}
+
+/// All routes that read or write the store.
 pub fn router(state: ServerState) -> Router {
-    Router::new().with_state(state)
+    Router::new()
+        .merge(v1::catalog::router())
+        .merge(v1::health::router())
+        .merge(v1::config::router())
+        .merge(v1::intention::router())
+        .merge(v1::connect::router())
+        .merge(v1::status::router())
+        .with_state(state)
+}
+
+/// What must be in the path.
+pub(crate) fn required(value: &str, missing: &str) -> Result<(), Error> {
+    if value.is_empty() { Err(Error::Invalid(missing.to_owned())) } else { Ok(()) }
+}
+
+/// Every `?node-meta` must be there.
+pub(crate) fn has_meta(node: &Node, options: &QueryOptions) -> bool {
+    options.node_meta.iter().all(|(key, value)| node.meta.get(key) == Some(value))
+}
+
+/// Every `?tag` must be there, in any case.
+pub(crate) fn has_tags(service: &Service, options: &QueryOptions) -> bool {
+    let mut wanted = options.params.all("tag").filter(|tag| !tag.is_empty());
+    wanted.all(|tag| service.tags.iter().any(|has| has.to_lowercase() == tag.to_lowercase()))
+}
+
+/// `?near`: without network coordinates the named node comes first and the others stay as they are.
+pub(crate) fn near<T>(items: &mut [T], options: &QueryOptions, server: &ServerState, node: impl Fn(&T) -> &str) {
+    let first = match options.near.as_str() {
+        "" => return,
+        "_agent" => &*server.node_name,
+        name => name,
+    };
+    items.sort_by_key(|item| !node(item).eq_ignore_ascii_case(first));
 }

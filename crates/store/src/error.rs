@@ -8,14 +8,12 @@ pub enum Error {
     NoAddress,
     #[error("Must provide service name with ID")]
     NoServiceName,
-    #[error("Must provide service name for check")]
-    NoCheckName,
-    #[error("check's node {check:?} does not match register request node {node:?}")]
+    #[error("check node {check:?} does not match node {node:?}")]
     CheckNode { check: String, node: String },
     #[error("Missing node registration")]
     NoSuchNode,
-    #[error("Missing service registration")]
-    NoSuchService,
+    #[error("failed inserting check: Missing service registration on node {0:?}")]
+    NoSuchService(String),
     #[error("duplicate intention found: {0}")]
     DuplicateIntention(model::Intention),
     #[error("Cannot modify non-existent intention: '{0}'")]

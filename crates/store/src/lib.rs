@@ -3,7 +3,8 @@
 //! On the road: everything the agents and operators say arrives here as a [`Batch`] of facts; the API reads a
 //! [`State`] and waits on a [`Topic`].
 //!
-//! Start from [`Store`]: `register`, `put_config`, `put_intention` write, [`Store::state`] reads, [`Store::block`] waits.
+//! Start from [`Store`]: `register`, `put_config`, `put_intention` write, [`Store::state`] reads, [`Store::block`]
+//! waits.
 //!
 //! Invariants: a write is decided on a snapshot and committed as facts with guards, never as logic, so every replica
 //! that follows the [`Backend`] holds the same; a write answers once its own index is applied here; indexes only grow

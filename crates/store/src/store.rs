@@ -57,7 +57,8 @@ impl Store {
     }
 
     /// The state as soon as one of `topics` has changed after `after`, or as it is when `wait` is over (zero: the
-    /// default). With `after` 0 at once. An `after` from the future waits, too: it may be of another life of the server.
+    /// default). With `after` 0 at once. An `after` from the future waits, too: it may be of another life of the
+    /// server.
     pub async fn block(&self, topics: &[Topic], after: Index, wait: Duration) -> Arc<State> {
         let state = self.state();
         if after == 0 || state.index_of(topics) > after {

@@ -1,4 +1,13 @@
 //! One module for each word after `/v1/`.
 
 pub mod agent;
+pub(crate) mod catalog;
+pub(crate) mod config;
+mod config_wire;
+pub(crate) mod connect;
+pub(crate) mod health;
 pub mod insight;
+pub(crate) mod intention;
+pub mod shapes;
+pub(crate) mod status;
+mod wire;

@@ -142,7 +142,7 @@ fn decide_check(fact: &CheckFact, registration: &Registration, state: &State, ba
         let service = match given {
             Some(service) => service,
             None => {
-                let known = state.service(node, &check.service_id).ok_or(Error::NoSuchService)?;
+                let known = state.service(node, &check.service_id).ok_or_else(|| Error::NoSuchService(node.clone()))?;
                 batch.guard(Key::service(node, &known.id), known.modify_index);
                 known
             }

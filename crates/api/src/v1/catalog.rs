@@ -1,0 +1,192 @@
+//! `/v1/catalog/…`: what is registered where.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, put};
+use http::HeaderValue;
+use serde::Serialize;
+use store::{Instance, Removal, Topic};
+
+use super::shapes::{
+    CATALOG_SERVICE_FIELDS, CatalogServiceShape, NODE_FIELDS, NodeShape, SERVICE_FIELDS, ServiceShape,
+};
+use super::wire;
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::query_options::QueryOptions;
+use crate::request::{Payload, Rest, prefix};
+use crate::response;
+use crate::server::{ServerState, has_meta, has_tags, near, required};
+
+pub(crate) fn router() -> Router<ServerState> {
+    let router = Router::new()
+        .route("/v1/catalog/register", put(register))
+        .route("/v1/catalog/deregister", put(deregister))
+        .route("/v1/catalog/datacenters", get(datacenters))
+        .route("/v1/catalog/nodes", get(nodes))
+        .route("/v1/catalog/services", get(services));
+    let router = prefix(router, "/v1/catalog/service/", get(service));
+    let router = prefix(router, "/v1/catalog/connect/", get(connect));
+    let router = prefix(router, "/v1/catalog/node/", get(node));
+    prefix(router, "/v1/catalog/node-services/", get(node_services))
+}
+
+async fn register(
+    State(server): State<ServerState>,
+    options: QueryOptions,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let (registration, datacenter) = wire::registration(&body, &server.datacenter)?;
+    server.admit_write(&options, &datacenter)?;
+    server.store.register(registration).await?;
+    response::json(&true)
+}
+
+async fn deregister(
+    State(server): State<ServerState>,
+    options: QueryOptions,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let request = wire::deregistration(&body)?;
+    server.admit_write(&options, &request.datacenter)?;
+    let removal = match (request.service_id, request.check_id) {
+        (service, _) if !service.is_empty() => Removal::Service(service),
+        (_, check) if !check.is_empty() => Removal::Check(check),
+        _ => Removal::Node,
+    };
+    server.store.deregister(&request.node, &removal).await?;
+    response::json(&true)
+}
+
+async fn datacenters(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
+    let mut answer = response::json(&[&*server.datacenter])?;
+    mark_cached(&options, &mut answer);
+    Ok(answer)
+}
+
+/// `?cached` is answered from the state itself, which is never older than any cache: always a miss.
+pub(super) fn mark_cached(options: &QueryOptions, answer: &mut Response) {
+    if options.cached {
+        answer.headers_mut().insert(response::CACHE, HeaderValue::from_static("MISS"));
+    }
+}
+
+async fn nodes(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
+    let filter = Filter::parse(&options.filter, &NODE_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::Nodes]).await?;
+    let nodes = state.nodes().filter(|node| has_meta(node, &options)).map(NodeShape::from).collect();
+    let mut nodes = filter.keep(nodes)?;
+    near(&mut nodes, &options, &server, |node| node.node);
+    response::blocking(&options, index, &nodes)
+}
+
+async fn services(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
+    let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
+    let mut topics = vec![Topic::Services];
+    if !options.node_meta.is_empty() {
+        topics.push(Topic::Nodes);
+    }
+    let (state, index) = server.read(&options, &topics).await?;
+    let mut tags = state.service_tags(|node| has_meta(node, &options));
+    let kept: Vec<Instance>;
+    if !options.filter.is_empty() {
+        let all: Vec<Instance> = tags.keys().flat_map(|name| state.instances(name)).collect();
+        kept = filter_instances(&filter, all, &options)?;
+        tags = BTreeMap::new();
+        for instance in &kept {
+            let known = tags.entry(instance.service.service.as_str()).or_default();
+            known.extend(instance.service.tags.iter().map(String::as_str));
+        }
+    }
+    let mut answer = response::blocking(&options, index, &tags)?;
+    mark_cached(&options, &mut answer);
+    Ok(answer)
+}
+
+fn filter_instances(filter: &Filter, all: Vec<Instance>, options: &QueryOptions) -> Result<Vec<Instance>, Error> {
+    let mut kept = Vec::new();
+    for instance in all.into_iter().filter(|instance| has_meta(&instance.node, options)) {
+        if !filter.keep(vec![CatalogServiceShape::from(&instance)])?.is_empty() {
+            kept.push(instance);
+        }
+    }
+    Ok(kept)
+}
+
+async fn service(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
+    instances(&server, &options, &filter, index, &state.instances(&name))
+}
+
+async fn connect(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
+    instances(&server, &options, &filter, index, &state.connect_instances(&name))
+}
+
+fn instances(
+    server: &ServerState,
+    options: &QueryOptions,
+    filter: &Filter,
+    index: u64,
+    instances: &[Instance],
+) -> Result<Response, Error> {
+    let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
+    let mut shapes = filter.keep(wanted.map(CatalogServiceShape::from).collect())?;
+    near(&mut shapes, options, server, |shape| shape.node);
+    response::blocking(options, index, &shapes)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NodeServices<'a> {
+    node: NodeShape<'a>,
+    services: BTreeMap<&'a str, ServiceShape<'a>>,
+}
+
+async fn node(State(server): State<ServerState>, Rest(name): Rest, options: QueryOptions) -> Result<Response, Error> {
+    required(&name, "Missing node name")?;
+    let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
+    let Some(node) = state.node(&name) else { return response::blocking(&options, index, &()) };
+    let services = filter.keep(state.services_of(&name).map(ServiceShape::from).collect())?;
+    let services = services.into_iter().map(|service| (service.id, service)).collect();
+    response::blocking(&options, index, &NodeServices { node: node.into(), services })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NodeServiceList<'a> {
+    node: Option<NodeShape<'a>>,
+    services: Option<Vec<ServiceShape<'a>>>,
+}
+
+async fn node_services(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing node name")?;
+    let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
+    let node = state.node(&name).map(NodeShape::from);
+    let services = match node {
+        Some(_) => Some(filter.keep(state.services_of(&name).map(ServiceShape::from).collect())?),
+        None => None,
+    };
+    response::blocking(&options, index, &NodeServiceList { node, services })
+}

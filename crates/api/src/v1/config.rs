@@ -1,0 +1,80 @@
+//! `/v1/config…`: central configuration.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, put};
+use model::EntryKind;
+use store::Topic;
+
+use super::config_wire::decode;
+use super::shapes::config_entry;
+use crate::error::Error;
+use crate::query_options::QueryOptions;
+use crate::request::{Payload, Rest, prefix};
+use crate::response;
+use crate::server::ServerState;
+
+pub(crate) fn router() -> Router<ServerState> {
+    prefix(Router::new().route("/v1/config", put(apply)), "/v1/config/", get(read).delete(remove))
+}
+
+/// `?cas=`
+fn cas(options: &QueryOptions) -> Result<Option<u64>, Error> {
+    let Some(text) = options.params.get("cas") else { return Ok(None) };
+    let index = text.parse();
+    index.map(Some).map_err(|_| Error::BadRequest(format!("strconv.ParseUint: parsing {text:?}: invalid syntax")))
+}
+
+async fn apply(
+    State(server): State<ServerState>,
+    options: QueryOptions,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    server.admit_write(&options, "")?;
+    let cas = cas(&options)?;
+    let entry = decode(&body)?;
+    response::json(&server.store.put_config(entry, cas).await?)
+}
+
+fn kind_of(word: &str) -> Result<EntryKind, Error> {
+    EntryKind::parse(word).ok_or_else(|| Error::Refused(format!("invalid config entry kind: {word}")))
+}
+
+async fn read(State(server): State<ServerState>, Rest(rest): Rest, options: QueryOptions) -> Result<Response, Error> {
+    let (word, name) = rest.split_once('/').unwrap_or((&rest, ""));
+    if word.is_empty() {
+        let (state, index) = server.read(&options, &[Topic::Configs]).await?;
+        let entries: Vec<_> = state.configs(None).iter().map(config_entry).collect();
+        return response::indexed(index, &entries);
+    }
+    let kind = kind_of(word)?;
+    if name.is_empty() {
+        let (state, index) = server.read(&options, &[Topic::ConfigKind(kind)]).await?;
+        let entries: Vec<_> = state.configs(Some(kind)).iter().map(config_entry).collect();
+        return response::indexed(index, &entries);
+    }
+    let (state, index) = server.read(&options, &[Topic::config(kind, name)]).await?;
+    match state.config(kind, name) {
+        Some(entry) => response::indexed(index, &config_entry(entry)),
+        // With an index, so that one can wait for the entry to be made.
+        None => {
+            let text = format!("Config entry not found for {:?} / {name:?}", kind.as_str());
+            Ok(response::with_index(response::text(http::StatusCode::NOT_FOUND, text), index, true))
+        }
+    }
+}
+
+async fn remove(State(server): State<ServerState>, Rest(rest): Rest, options: QueryOptions) -> Result<Response, Error> {
+    server.admit_write(&options, "")?;
+    let Some((word, name)) = rest.split_once('/').filter(|(word, name)| !word.is_empty() && !name.is_empty()) else {
+        return Err(Error::NotFound("Must provide both a kind and name to delete".to_owned()));
+    };
+    let cas = cas(&options)?;
+    let removed = server.store.delete_config(kind_of(word)?, name, cas).await?;
+    match cas {
+        // 1.8 ignores ?cas here; every later version honours it and says whether it was met.
+        Some(_) => response::json(&removed),
+        None => response::json(&serde_json::Map::new()),
+    }
+}

@@ -1,0 +1,112 @@
+//! `/v1/health/…`: checks, and the instances they leave standing.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use model::Status;
+use store::{CheckFact, Instance, Stored, Topic};
+
+use super::catalog::mark_cached;
+use super::shapes::{CHECK_FIELDS, CheckShape, HEALTH_FIELDS, HealthShape};
+use crate::error::Error;
+use crate::filter::{Filter, parse_bool};
+use crate::query_options::QueryOptions;
+use crate::request::{Rest, prefix};
+use crate::response;
+use crate::server::{ServerState, has_meta, has_tags, near, required};
+
+pub(crate) fn router() -> Router<ServerState> {
+    let router = prefix(Router::new(), "/v1/health/node/", get(node));
+    let router = prefix(router, "/v1/health/checks/", get(checks));
+    let router = prefix(router, "/v1/health/state/", get(state));
+    let router = prefix(router, "/v1/health/service/", get(service));
+    prefix(router, "/v1/health/connect/", get(connect))
+}
+
+async fn node(State(server): State<ServerState>, Rest(name): Rest, options: QueryOptions) -> Result<Response, Error> {
+    required(&name, "Missing node name")?;
+    let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
+    let checks = filter.keep(state.checks_of(&name).map(CheckShape::from).collect())?;
+    response::blocking(&options, index, &checks)
+}
+
+async fn checks(State(server): State<ServerState>, Rest(name): Rest, options: QueryOptions) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
+    let instances = state.instances(&name);
+    let instances = instances.iter().filter(|instance| has_meta(&instance.node, &options));
+    let own = instances.flat_map(|instance| &instance.checks).filter(|check| !check.check.service_id.is_empty());
+    let mut checks = filter.keep(own.map(CheckShape::from).collect())?;
+    near(&mut checks, &options, &server, |check| check.node);
+    response::blocking(&options, index, &checks)
+}
+
+async fn state(
+    State(server): State<ServerState>,
+    Rest(wanted): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&wanted, "Missing check state")?;
+    let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
+    let (state, index) = server.read(&options, &[Topic::Checks]).await?;
+    let on_wanted_node = |check: &&Stored<CheckFact>| {
+        options.node_meta.is_empty() || state.node(&check.check.node).is_some_and(|node| has_meta(node, &options))
+    };
+    let in_state = |check: &&Stored<CheckFact>| wanted == "any" || check.check.status.as_str() == wanted;
+    let found = state.checks().filter(in_state).filter(on_wanted_node);
+    let mut checks = filter.keep(found.map(CheckShape::from).collect())?;
+    near(&mut checks, &options, &server, |check| check.node);
+    response::blocking(&options, index, &checks)
+}
+
+async fn service(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let (passing, filter) = wanted(&options)?;
+    let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
+    instances(&server, &options, (passing, &filter), index, &state.instances(&name))
+}
+
+async fn connect(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let (passing, filter) = wanted(&options)?;
+    let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
+    instances(&server, &options, (passing, &filter), index, &state.connect_instances(&name))
+}
+
+/// `?passing`, and the filter.
+fn wanted(options: &QueryOptions) -> Result<(bool, Filter), Error> {
+    let passing = match options.params.get("passing") {
+        None => false,
+        Some("") => true,
+        Some(text) => parse_bool(text).ok_or_else(|| Error::Invalid("Invalid value for ?passing".to_owned()))?,
+    };
+    Ok((passing, Filter::parse(&options.filter, &HEALTH_FIELDS)?))
+}
+
+fn instances(
+    server: &ServerState,
+    options: &QueryOptions,
+    (passing, filter): (bool, &Filter),
+    index: u64,
+    instances: &[Instance],
+) -> Result<Response, Error> {
+    let healthy =
+        |instance: &&Instance| !passing || instance.checks.iter().all(|check| check.check.status == Status::Passing);
+    let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
+    let mut shapes = filter.keep(wanted.filter(healthy).map(HealthShape::from).collect())?;
+    near(&mut shapes, options, server, |shape| shape.node.node);
+    let mut answer = response::blocking(options, index, &shapes)?;
+    mark_cached(options, &mut answer);
+    Ok(answer)
+}
