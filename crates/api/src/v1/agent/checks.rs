@@ -1,0 +1,83 @@
+//! Checks of this agent, and what applications say of theirs.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use model::Status;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::services::encode;
+use super::shapes::{CHECK_FIELDS, CheckAnswer};
+use super::{AgentState, definition, refused};
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::json::{Shape, decode};
+use crate::query_options::QueryOptions;
+use crate::request::{Payload, Rest};
+use crate::response::{empty, json};
+
+const UPDATE: Shape = Shape::Object(&[("Status", Shape::Any), ("Output", Shape::Any)]);
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Update {
+    status: String,
+    output: String,
+}
+
+pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
+    let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
+    let mut out: BTreeMap<String, Value> = BTreeMap::new();
+    for (id, check) in state.agent.checks() {
+        let value = encode(&CheckAnswer::new(check))?;
+        if filter.matches(&value) {
+            out.insert(id, value);
+        }
+    }
+    json(&out)
+}
+
+pub(super) async fn register(
+    State(state): State<AgentState>,
+    _: QueryOptions,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let check = definition::check_definition(&body)?;
+    state.agent.register_check(check).map_err(refused)?;
+    Ok(empty())
+}
+
+pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Response {
+    state.agent.deregister_check(&id);
+    empty()
+}
+
+pub(super) async fn pass(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
+    say(&state, &id.0, Status::Passing, options.params.text("note"))
+}
+
+pub(super) async fn warn(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
+    say(&state, &id.0, Status::Warning, options.params.text("note"))
+}
+
+pub(super) async fn fail(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
+    say(&state, &id.0, Status::Critical, options.params.text("note"))
+}
+
+pub(super) async fn update(
+    state: State<AgentState>,
+    Rest(id): Rest,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let update: Update = decode(&body, &UPDATE, "agent.checkUpdate").map_err(Error::Decode)?;
+    let status = Status::parse(&update.status);
+    let status = status.ok_or_else(|| Error::Invalid(format!("Invalid check status: '{}'", update.status)))?;
+    say(&state, &id, status, &update.output)
+}
+
+fn say(state: &AgentState, id: &str, status: Status, output: &str) -> Result<Response, Error> {
+    state.agent.update_ttl(id, status, output).map_err(refused)?;
+    Ok(empty())
+}

@@ -1,0 +1,87 @@
+//! Services of this agent.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::HeaderValue;
+use serde_json::Value;
+
+use super::shapes::{SERVICE_FIELDS, ServiceAnswer};
+use super::{AgentState, definition, enable, refused, wait};
+use crate::error::Error;
+use crate::filter::Filter;
+use crate::query_options::QueryOptions;
+use crate::request::{Payload, Rest};
+use crate::response::{CONTENT_HASH, empty, json};
+
+pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
+    let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
+    let mut out: BTreeMap<String, Value> = BTreeMap::new();
+    for (id, service) in state.agent.services() {
+        let value = encode(&ServiceAnswer::from(service))?;
+        if filter.matches(&value) {
+            out.insert(id, value);
+        }
+    }
+    json(&out)
+}
+
+/// Blocks by the hash of the content: an agent has no index.
+pub(super) async fn one(
+    State(state): State<AgentState>,
+    Rest(id): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    let mut changed = state.agent.watch_local();
+    let deadline = tokio::time::Instant::now() + wait(options.wait);
+    loop {
+        changed.borrow_and_update();
+        let service = state.agent.service(&id);
+        let service = service.ok_or_else(|| Error::NotFound(format!("unknown service ID: {id}")))?;
+        let mut answer = ServiceAnswer::from(service);
+        let hash = plan::content_hash(&answer);
+        let news = options.hash.as_ref().is_none_or(|known| *known != hash);
+        if news || tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+            answer.content_hash = Some(hash.clone());
+            let mut response = json(&answer)?;
+            if let Ok(hash) = HeaderValue::from_str(&hash) {
+                response.headers_mut().insert(CONTENT_HASH, hash);
+            }
+            return Ok(response);
+        }
+    }
+}
+
+pub(super) async fn register(
+    State(state): State<AgentState>,
+    options: QueryOptions,
+    Payload(body): Payload,
+) -> Result<Response, Error> {
+    let definition = definition::service_definition(&body)?;
+    let replace = matches!(options.params.get("replace-existing-checks"), Some("" | "true" | "1" | "t" | "T"));
+    state.agent.register_service(definition, replace).map_err(refused)?;
+    Ok(empty())
+}
+
+pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Response {
+    state.agent.deregister_service(&id);
+    empty()
+}
+
+pub(super) async fn maintenance(
+    State(state): State<AgentState>,
+    Rest(id): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    if id.is_empty() {
+        return Err(Error::Invalid("Missing service ID".to_owned()));
+    }
+    let on = enable(&options.params)?;
+    state.agent.service_maintenance(&id, on, options.params.text("reason")).map_err(refused)?;
+    Ok(empty())
+}
+
+pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|e| Error::Refused(format!("encoding the answer: {e}")))
+}
