@@ -5,9 +5,9 @@
 //!
 //! Start from [`Plan`] and [`compile`]; [`merge::proxy_config`] is the part that users see in `/v1/agent/service/…`.
 //!
-//! Invariants: a pure function of [`Inputs`]; no I/O, clock, lock or runtime, and no word of Envoy. It never fails: what
-//! cannot be done becomes a warning in the plan. A plan never holds key material, and a rule that is not in it does not
-//! exist.
+//! Invariants: a pure function of [`Inputs`]; no I/O, clock, lock or runtime, and no word of Envoy. It never fails:
+//! what cannot be done becomes a warning in the plan. A plan never holds key material, and a rule that is not in it
+//! does not exist.
 //!
 //! ```
 //! let inputs: plan::Inputs = serde_json::from_str(
