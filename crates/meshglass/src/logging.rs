@@ -5,8 +5,8 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::sync::Arc;
 
+use api::agent::LogLine;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio::sync::broadcast;
@@ -18,26 +18,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 /// Lines that a slow `monitor` may fall behind before it loses some.
 const BACKLOG_LINES: usize = 1024;
 
-/// One line of the log.
-#[derive(Debug, Clone)]
-pub struct Line {
-    pub level: Level,
-    pub text: Arc<str>,
-}
-
-/// Where the lines can be heard.
-#[derive(Clone)]
-pub struct Logs(broadcast::Sender<Line>);
-
-impl Logs {
-    pub fn subscribe(&self) -> broadcast::Receiver<Line> {
-        self.0.subscribe()
-    }
-
-    pub fn sender(&self) -> broadcast::Sender<Line> {
-        self.0.clone()
-    }
-}
+/// Where the lines of the log can be heard.
+pub type Logs = broadcast::Sender<LogLine>;
 
 /// Consul's level names, `warn` and `err` among them.
 pub fn parse_level(text: &str) -> Option<Level> {
@@ -51,13 +33,17 @@ pub fn parse_level(text: &str) -> Option<Level> {
     }
 }
 
+/// A place to listen where nobody speaks.
+pub fn silent() -> Logs {
+    broadcast::channel(BACKLOG_LINES).0
+}
+
 /// Starts the log of this process. A second start keeps the first one's output and only gives a new place to listen.
 pub fn start(level: Level, json: bool) -> Logs {
-    let (sender, _) = broadcast::channel(BACKLOG_LINES);
-    let logs = Logs(sender.clone());
+    let logs = silent();
     // What only a `monitor` would want to hear is not even formatted below debug.
     let finest = LevelFilter::from_level(level.max(Level::DEBUG));
-    let layer = Lines { level, json, sender }.with_filter_level(finest);
+    let layer = Lines { level, json, sender: logs.clone() }.with_filter_level(finest);
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
     logs
 }
@@ -65,7 +51,7 @@ pub fn start(level: Level, json: bool) -> Logs {
 struct Lines {
     level: Level,
     json: bool,
-    sender: broadcast::Sender<Line>,
+    sender: Logs,
 }
 
 impl Lines {
@@ -89,7 +75,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         if level <= self.level {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
         }
-        let _ = self.sender.send(Line { level, text: text.into() });
+        let _ = self.sender.send(LogLine { level, text: text.into() });
     }
 }
 

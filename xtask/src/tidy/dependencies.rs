@@ -111,8 +111,12 @@ pub fn licences(files: &[File]) -> Result<Vec<Finding>, String> {
     let metadata = run::output("cargo", &["metadata", "--format-version", "1", "--locked", "--quiet"])?;
     let metadata: Value = serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
     let packages = metadata["packages"].as_array().cloned().unwrap_or_default();
+    let built = built()?;
     let mut findings = Vec::new();
     for package in &packages {
+        if !built.contains(package["name"].as_str().unwrap_or_default()) {
+            continue;
+        }
         let (name, source) = (package["name"].as_str().unwrap_or_default(), package["source"].as_str());
         if banned.iter().any(|banned| banned == name) {
             findings.push(Finding::new(name, "is banned by deny.toml"));
@@ -127,6 +131,13 @@ pub fn licences(files: &[File]) -> Result<Vec<Finding>, String> {
         }
     }
     Ok(findings)
+}
+
+/// The packages that are really built: the lock file also names optional ones that nobody switched on.
+fn built() -> Result<std::collections::BTreeSet<String>, String> {
+    let args = ["tree", "--workspace", "--edges", "all", "--prefix", "none", "--format", "{p}", "--locked", "--quiet"];
+    let tree = run::output("cargo", &args)?;
+    Ok(tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
 /// The strings of a TOML list that starts with `head`.

@@ -1,0 +1,212 @@
+//! A whole mesh in one process: store, server routes, agent, agent routes, insight and page behind one HTTP port.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use agent::Agent;
+use api::agent::{Action, AgentState};
+use api::server::{Identity, ServerState};
+use axum::Router;
+use client::Client;
+use insight::Insight;
+use model::Node;
+use store::{Memory, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::logging::Logs;
+
+/// Why a mesh did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot listen on {address} for {what}: {source}")]
+    Listen { what: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("the store did not open: {0}")]
+    Store(#[from] store::Error),
+    #[error("{0}")]
+    Server(String),
+}
+
+/// What a mesh needs to start.
+pub struct Options {
+    pub agent: agent::Config,
+    pub http: Vec<SocketAddr>,
+    /// Indented JSON everywhere, as `agent -dev` answers.
+    pub dev: bool,
+    pub logs: Logs,
+    /// Further routes beside `/v1` (the demo's switches).
+    pub more: Router,
+    pub reload: Action,
+    /// Told when somebody asks the agent to leave.
+    pub left: watch::Sender<bool>,
+    /// `DebugConfig` of `agent/self`, without secrets.
+    pub debug_config: serde_json::Value,
+}
+
+impl Options {
+    pub fn new(agent: agent::Config, logs: Logs) -> Self {
+        Self {
+            agent,
+            http: Vec::new(),
+            dev: true,
+            logs,
+            more: Router::new(),
+            reload: action(|| async { Ok(()) }),
+            left: watch::Sender::new(false),
+            debug_config: serde_json::Value::Object(serde_json::Map::new()),
+        }
+    }
+}
+
+/// Boxes an action for the agent's routes.
+pub fn action<F, R>(run: F) -> Action
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = Result<(), String>> + Send + 'static,
+{
+    Arc::new(move || Box::pin(run()) as Pin<Box<dyn Future<Output = Result<(), String>> + Send>>)
+}
+
+/// An agent of this process, and a client of its own routes: what a sidecar on its node talks to.
+#[derive(Clone)]
+pub struct Member {
+    pub agent: Arc<Agent>,
+    pub client: Client,
+}
+
+/// A running mesh.
+pub struct Mesh {
+    first: Member,
+    insight: Arc<Insight>,
+    server: Router,
+    logs: Logs,
+    http: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Mesh {
+    /// Listens, starts everything, and returns once the agent's node is in the catalog.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let mut listeners = Vec::new();
+        for address in &options.http {
+            listeners.push(listen("HTTP", *address).await?);
+        }
+        let store = Store::open(Memory::new()).await?;
+        let state = ServerState::start(store, &identity(&options.agent))
+            .await
+            .map_err(|error| Error::Server(error.to_string()))?;
+        let insight = Arc::new(Insight::default());
+        let server = api::server::router(state.clone());
+        let client = api::in_process(api::App::new(false).merge(server.clone()).into_router());
+        let agent = Agent::start(options.agent.clone(), client);
+        agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
+        let agent_state = agent_state(&agent, &insight, &options);
+        let router = api::App::new(options.dev)
+            .merge(server.clone())
+            .merge(api::agent::router(agent_state))
+            .merge(api::insight::router(insight_state(&state, &insight)))
+            .merge(ui::router())
+            .merge(options.more)
+            .into_router();
+        let (stop, stopping) = watch::channel(false);
+        let http = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let serving = listeners
+            .into_iter()
+            .map(|listener| tokio::spawn(serve(listener, router.clone(), stopping.clone())))
+            .collect();
+        let first = Member { agent, client: api::in_process(router) };
+        Ok(Self { first, insight, server, logs: options.logs, http, stop, serving })
+    }
+
+    /// Another node's agent in this process: its own local state, the same servers.
+    pub async fn join(&self, node: Node) -> Result<Member, Error> {
+        let config = agent::Config { server_port: None, ..self.first.agent.config().clone() };
+        let options = Options::new(agent::Config { node, ..config }, self.logs.clone());
+        let servers = api::App::new(false).merge(self.server.clone()).into_router();
+        let agent = Agent::start(options.agent.clone(), api::in_process(servers));
+        agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
+        let routes = api::agent::router(agent_state(&agent, &self.insight, &options));
+        let router = api::App::new(true).merge(self.server.clone()).merge(routes).into_router();
+        Ok(Member { agent, client: api::in_process(router) })
+    }
+
+    /// The agent that answers on the HTTP port.
+    pub fn member(&self) -> &Member {
+        &self.first
+    }
+
+    pub fn client(&self) -> &Client {
+        &self.first.client
+    }
+
+    /// Where HTTP is really served: the kernel's choice for port 0.
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http.first().copied()
+    }
+
+    /// Lets open requests end and stops.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        self.first.agent.shutdown();
+        for task in self.serving {
+            let _ = task.await;
+        }
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { what, address, source })
+}
+
+async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+    let stopped = async move {
+        // An error means that the mesh is gone, which is a stop too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = api::serve(listener, router, stopped).await {
+        tracing::error!(%error, "the HTTP server ended");
+    }
+}
+
+fn identity(config: &agent::Config) -> Identity {
+    let node = &config.node;
+    Identity {
+        datacenter: node.datacenter.clone(),
+        node_name: node.node.clone(),
+        node_id: node.id.clone(),
+        address: node.address.clone(),
+        server_port: config.server_port.unwrap_or(8300),
+        default_allow: config.default_policy == model::Action::Allow,
+    }
+}
+
+fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) -> AgentState {
+    let insight = Arc::clone(insight);
+    let (leaving, left) = (Arc::clone(agent), options.left.clone());
+    AgentState {
+        agent: Arc::clone(agent),
+        report: Arc::new(move |report| insight.ingest(report, now_ms())),
+        reload: options.reload.clone(),
+        leave: action(move || {
+            let (agent, left) = (Arc::clone(&leaving), left.clone());
+            async move {
+                agent.shutdown();
+                left.send_replace(true);
+                Ok(())
+            }
+        }),
+        logs: options.logs.clone(),
+        debug_config: Arc::new(options.debug_config.clone()),
+        serf_lan_port: 8301,
+        serf_wan_port: 8302,
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
