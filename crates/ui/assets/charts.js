@@ -51,7 +51,7 @@ const ago = (span) => (span < 1 ? "now" : `${seconds(span)} ago`);
 function axes(top, format, length, step, x, y) {
   const lines = [0, top / 2, top].flatMap((value) => [
     svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
-    svg("text", { class: "tick", x: LEFT - 6, y: y(value) + 3.4, "text-anchor": "end" }, value ? format(value) : "0"),
+    svg("text", { class: "tick", x: LEFT - 6, y: y(value) + 3.4, "text-anchor": "end" }, value ? format(value).replace(".0", "") : "0"),
   ]);
   const span = length * step;
   const moments = [[0, `−${seconds(span)}`, "start"], [(length - 1) / 2, `−${seconds(span / 2)}`, "middle"],

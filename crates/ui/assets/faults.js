@@ -63,6 +63,7 @@ async function change(method, spec) {
 export function openFaults(open) {
   $("faults").hidden = !open;
   $("faults-open").setAttribute("aria-expanded", String(open));
+  dispatchEvent(new Event("faults"));
   if (open) { refresh(); $("fault-target").focus(); } else $("faults-open").focus();
 }
 

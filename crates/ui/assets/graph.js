@@ -11,13 +11,15 @@ const WIDE = { width: 208, height: 100, gapAlong: 158, gapAcross: 40, vertical: 
 const TALL = { width: 164, height: 100, gapAlong: 78, gapAcross: 14, vertical: true };
 /// Above this many calls only those that matter carry a readable label.
 const MANY_CALLS = 30;
+/// As in the style sheet.
+const PHONE = 720;
 /// The first view never makes cards smaller than this; the fit button does.
 const READABLE = 0.42;
 const GLIDE = 320;
 const MOST_SPREAD = 90;
 /// Where on its curve a label may stand, best first, and the room it needs.
 const PILL_PLACES = [0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78];
-const PILL = { width: 118, height: 30 };
+const PILL = { width: 136, height: 30 };
 
 export class Graph {
   #cards = new Map();
@@ -46,6 +48,8 @@ export class Graph {
     });
     this.world.addEventListener("keydown", (event) => this.#arrow(event));
     this.world.addEventListener("focusin", (event) => this.#focused(event.target));
+    // The switches stand beside the graph, not on it.
+    addEventListener("faults", () => { if (!this.view.touched && innerWidth > PHONE) this.fit(READABLE); });
     $("zoom").addEventListener("click", (event) => this.zoom(event.target.dataset.zoom));
   }
 
@@ -63,7 +67,8 @@ export class Graph {
     this.world.classList.toggle("tall", size.vertical);
     this.#cardsOf(mesh);
     this.#linesOf(mesh);
-    if (shape !== this.#shape || size !== this.#size) {
+    // A hidden stage has no size to arrange for; it is arranged when it is seen.
+    if (this.stage.clientWidth && (shape !== this.#shape || size !== this.#size)) {
       const first = !this.#shape || size !== this.#size;
       this.#shape = shape;
       this.#size = size;
@@ -264,11 +269,8 @@ export class Graph {
   }
 
   #margins() {
-    const phone = innerWidth <= 720;
-    const panel = $("panel");
-    const sheet = phone && !panel.hidden ? panel.offsetHeight : 0;
-    return phone ? { top: 14, right: 12, bottom: Math.max(52, sheet + 10), left: 12 }
-      : { top: 36, right: 44, bottom: 64, left: 44 };
+    return innerWidth <= PHONE ? { top: 14, right: 12, bottom: 56, left: 12 }
+      : { top: 36, right: $("faults").hidden ? 44 : $("faults").offsetWidth + 40, bottom: 64, left: 44 };
   }
 
   fit(least) {
@@ -305,9 +307,23 @@ export class Graph {
   /// Makes the selected thing visible, for example above the sheet of a phone.
   revealSelected() {
     const { selected } = this.#looking;
-    if (!this.#placed || !selected) return;
+    if (!this.#placed) return;
+    if (innerWidth <= PHONE) { this.#besideSheet(selected); return; }
+    if (!selected) return;
     const element = selected.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected.id)?.element;
     if (element) this.#focused(element);
+  }
+
+  /// A phone shows the details over the graph: what they are about moves into what is left of it.
+  #besideSheet(selected) {
+    if (!selected) { if (!this.view.touched) this.fit(READABLE); return; }
+    const names = selected.kind === "edge" ? [selected.from, selected.to] : [selected.id];
+    const spots = names.map((name) => this.#placed.nodes.get(name)).filter(Boolean);
+    if (!spots.length) return;
+    const [x, y] = [Math.min(...spots.map((p) => p.x)), Math.min(...spots.map((p) => p.y))];
+    const width = Math.max(...spots.map((p) => p.x)) + this.#size.width - x;
+    const height = Math.max(...spots.map((p) => p.y)) + this.#size.height - y;
+    this.view.show(x, y, width, height, { ...this.#margins(), bottom: $("panel").offsetHeight + 14 });
   }
 
   focus(selected) {
@@ -336,7 +352,7 @@ export class Graph {
 
 function arrowHead({ points }) {
   const tip = points[points.length - 1];
-  const back = points[Math.max(0, points.length - 4)];
+  const back = points[Math.max(0, points.length - 2)];
   const long = Math.hypot(tip.x - back.x, tip.y - back.y) || 1;
   const [x, y] = [(tip.x - back.x) / long, (tip.y - back.y) / long];
   const at = (along, aside) => `${(tip.x - x * along - y * aside).toFixed(1)} ${(tip.y - y * along + x * aside).toFixed(1)}`;

@@ -18,6 +18,7 @@ const graph = new Graph((selected) => select(selected));
 const live = new Live((document_) => { mesh = readMesh(document_); draw(); }, showLive);
 
 function draw() {
+  const first = !$("world").childElementCount;
   setText($("datacenter"), mesh.datacenter);
   graph.update(mesh);
   if (looking.view === "table") showTable(mesh, looking);
@@ -25,6 +26,7 @@ function draw() {
   showSummary();
   showEmpty();
   announce();
+  if (first) requestAnimationFrame(() => graph.revealSelected());
 }
 
 function showLive({ state, way, age, why }) {
@@ -84,7 +86,7 @@ function follow(changed) {
     if (looking.selected && document.activeElement?.matches("#world :focus-visible, #table :focus-visible")) $("panel").focus();
   }
   graph.look(looking);
-  if (looking.selected) requestAnimationFrame(() => graph.revealSelected());
+  if (changed.includes("selected")) requestAnimationFrame(() => graph.revealSelected());
   if (mesh && looking.view === "table") showTable(mesh, looking);
 }
 

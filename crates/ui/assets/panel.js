@@ -55,11 +55,11 @@ function edgeParts(edge) {
 
 function serviceParts(service) {
   const { stats } = service;
-  const health = service.status || "not registered";
-  const of = service.entry ? "what it calls" : "what it is asked";
+  const health = service.status || "unknown: it is not registered";
+  const entry = service.entry ? " · nobody calls it: figures of its own calls" : "";
   const lines = sumSeries((service.entry ? service.calls : service.callers).map((edge) => edge.series));
   return [
-    head(service.name, `${health}${service.kind ? ` · ${service.kind}` : ""} · figures of ${of}`, service.state),
+    head(service.name, `checks ${health} · ${stateWords(service.state)}${entry}`, service.state),
     figures(service, service.state),
     ...(lines ? charts(lines) : []),
     answers(stats),

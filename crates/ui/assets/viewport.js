@@ -87,6 +87,16 @@ export class Viewport {
     this.onChange();
   }
 
+  /// Puts a box of the world into the middle of what the margins leave, smaller if it must be, never larger.
+  show(x, y, width, height, margins) {
+    const roomX = Math.max(50, this.stage.clientWidth - margins.left - margins.right);
+    const roomY = Math.max(50, this.stage.clientHeight - margins.top - margins.bottom);
+    this.scale = Math.min(this.scale, roomX / width, roomY / height);
+    this.x = margins.left + roomX / 2 - (x + width / 2) * this.scale;
+    this.y = margins.top + roomY / 2 - (y + height / 2) * this.scale;
+    this.onChange();
+  }
+
   /// Moves as little as needed so that a box of the world is inside the margins.
   reveal(x, y, width, height, margins) {
     const shift = (low, high, from, to) => (low < from ? from - low : high > to ? Math.max(to - high, from - low) : 0);
