@@ -42,6 +42,9 @@ pub(crate) enum Role {
     Outbound(OutboundRole),
 }
 
+/// By service, then by the label its sidecar sends.
+type Callers = HashMap<Box<str>, HashMap<Box<[u8]>, Rc<Cells>>>;
+
 /// An inbound listener as the current plan has it.
 pub(crate) struct InboundRole {
     pub plan: Inbound,
@@ -49,7 +52,7 @@ pub(crate) struct InboundRole {
     pub application: Rc<Cluster>,
     pub tls: Arc<Material>,
     pub request_timeout: Option<Duration>,
-    callers: RefCell<HashMap<Box<str>, HashMap<Box<[u8]>, Rc<Cells>>>>,
+    callers: RefCell<Callers>,
 }
 
 impl InboundRole {

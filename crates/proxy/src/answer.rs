@@ -144,7 +144,7 @@ pub(crate) fn refuse(failure: &Failure, call: Call, finisher: Finisher) -> Respo
     finisher.exchange().answered(status.as_u16());
     let body = match call {
         Call::Grpc => Bytes::new(),
-        _ => Bytes::from(format!("meshglass: {}\n", failure)),
+        _ => Bytes::from(format!("meshglass: {failure}\n")),
     };
     let mut response = Response::new(ResponseBody::text(body, finisher));
     *response.status_mut() = status;

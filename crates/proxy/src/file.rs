@@ -164,5 +164,5 @@ async fn hung_up(signal: Option<&mut tokio::signal::unix::Signal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -36,13 +36,7 @@ pub(crate) async fn serve(
     let (parts, body) = request.into_parts();
     let call = detect::call(&parts);
     let listener = conn.listener.clone();
-    let arrival = Arrival {
-        direction: listener.direction,
-        local: listener.local,
-        remote: conn.remote,
-        head: Some(&parts),
-        grpc: call == Call::Grpc,
-    };
+    let arrival = Arrival { local: listener.local, remote: conn.remote, head: Some(&parts), grpc: call == Call::Grpc };
     let exchange = Exchange::begin(&listener.records, &listener.counters, &arrival);
     // Held here while there is no body to hold it: a caller that leaves drops this future.
     let finisher = Finisher::new(exchange.clone());

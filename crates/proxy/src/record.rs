@@ -9,9 +9,7 @@ use std::time::{Instant, SystemTime};
 
 use http::request::Parts;
 use http::{HeaderMap, Version, header};
-use telemetry::{
-    AccessEntry, AccessLog, Cell, CellKey, Direction, Fault, Flag, ListenerCounters, Outcome, Peer, Recorder,
-};
+use telemetry::{AccessEntry, AccessLog, Cell, CellKey, Fault, Flag, ListenerCounters, Outcome, Peer, Recorder};
 
 use crate::answer::Failure;
 use crate::detect::grpc_names;
@@ -77,7 +75,6 @@ pub(crate) struct Exchange {
 
 /// Where a request came in, for the log.
 pub(crate) struct Arrival<'a> {
-    pub direction: Direction,
     pub local: SocketAddr,
     pub remote: SocketAddr,
     /// Present for HTTP.

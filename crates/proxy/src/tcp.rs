@@ -15,8 +15,7 @@ use crate::tunnel;
 
 fn begin(conn: &Conn) -> Finisher {
     let listener = &conn.listener;
-    let arrival =
-        Arrival { direction: listener.direction, local: listener.local, remote: conn.remote, head: None, grpc: false };
+    let arrival = Arrival { local: listener.local, remote: conn.remote, head: None, grpc: false };
     Finisher::new(Exchange::begin(&listener.records, &listener.counters, &arrival))
 }
 
