@@ -44,6 +44,16 @@ pub struct CellKey {
     pub grpc_method: Arc<str>,
 }
 
+impl CellKey {
+    /// About what the labels take in a report.
+    pub(crate) fn label_bytes(&self) -> usize {
+        let peer = &self.peer;
+        let labels = [&self.listener, &self.target, &self.route, &self.grpc_service, &self.grpc_method];
+        let others = [&peer.service, &peer.instance, &peer.node, &peer.zone, &peer.version, &peer.address];
+        labels.iter().chain(&others).map(|label| label.len()).sum()
+    }
+}
+
 /// Envoy's response flags that this proxy can cause, in Envoy's letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {

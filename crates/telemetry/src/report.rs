@@ -1,13 +1,14 @@
 //! What a sidecar tells its agent once a second. Counters are cumulative since the proxy started (`epoch`), so a
 //! report that is lost or repeated changes nothing; only cells that changed are sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::record::{CellKey, Flag};
-use crate::registry::Registry;
+use crate::registry::{Registry, Snapshot};
 
 /// Upper bounds, in milliseconds, of the latency buckets of every histogram: Envoy's, as Consul's dashboards know them.
 pub const BUCKETS_MS: [f64; 19] = [
@@ -46,6 +47,8 @@ pub struct Report {
     /// Random at start; a new epoch means that the counters began again at zero.
     pub epoch: u64,
     pub sequence: u64,
+    /// How often everything has been delivered; to whoever missed the beginning this tells when nothing old is new.
+    pub sweeps: u64,
     /// Milliseconds since 1970, by the proxy's clock.
     pub at_ms: u64,
     pub cells: Vec<CellReport>,
@@ -95,53 +98,86 @@ pub struct TargetReport {
 }
 
 /// Builds the reports of one proxy.
+///
+/// What changed is sent until it is [`delivered`](Self::delivered); every [`SWEEP_EVERY`] reports everything is, so that
+/// an agent that was restarted learns all totals.
 #[derive(Debug)]
 pub struct Reporter {
     registry: Arc<Registry>,
     sequence: u64,
-    reports_until_full: u32,
+    sweeps: u64,
+    until_sweep: u32,
+    ending: bool,
+    /// What the running sweep has still to deliver.
+    due: BTreeSet<CellKey>,
+    /// Where the last report stopped for want of room.
+    cursor: Option<CellKey>,
     acknowledged: BTreeMap<CellKey, Totals>,
     pending: Option<(u64, BTreeMap<CellKey, Totals>)>,
 }
 
-/// Every how many reports all cells are sent, changed or not, so that an agent that was restarted knows all totals.
-pub const REPORTS_PER_FULL: u32 = 30;
+/// Reports from one sweep to the next.
+pub const SWEEP_EVERY: u32 = 30;
+/// About how many bytes of cells one report holds; agents take half a megabyte. The rest follows in the next.
+pub const REPORT_BYTES: usize = 256 * 1024;
+/// A cell's size in a report besides its labels.
+const CELL_BYTES: usize = 900;
 
 impl Reporter {
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
-        Self { registry, sequence: 0, reports_until_full: 0, acknowledged: BTreeMap::new(), pending: None }
+        Self {
+            registry,
+            sequence: 0,
+            sweeps: 0,
+            until_sweep: SWEEP_EVERY,
+            ending: false,
+            due: BTreeSet::new(),
+            cursor: None,
+            acknowledged: BTreeMap::new(),
+            pending: None,
+        }
     }
 
     /// The cells that changed since the last report that was [`delivered`](Self::delivered).
     pub fn report(&mut self, at_ms: u64) -> Report {
-        let full = self.reports_until_full == 0;
-        self.reports_until_full = if full { REPORTS_PER_FULL } else { self.reports_until_full } - 1;
-        self.build(at_ms, full)
+        let snapshot = self.registry.snapshot();
+        self.until_sweep = self.until_sweep.saturating_sub(1);
+        if self.until_sweep == 0 && self.due.is_empty() {
+            self.until_sweep = SWEEP_EVERY;
+            self.due = snapshot.cells.keys().cloned().collect();
+        }
+        self.build(at_ms, &snapshot)
     }
 
-    /// All cells: the last word of a proxy that drains.
+    /// All cells: the last word of a proxy that drains. While [`has_more`](Self::has_more), ask again.
     pub fn last(&mut self, at_ms: u64) -> Report {
-        self.build(at_ms, true)
+        let snapshot = self.registry.snapshot();
+        if !std::mem::replace(&mut self.ending, true) {
+            self.due = snapshot.cells.keys().cloned().collect();
+        }
+        self.build(at_ms, &snapshot)
     }
 
     /// The agent took the report with this sequence number; what is in it need not be sent again until it changes.
     pub fn delivered(&mut self, sequence: u64) {
         if let Some((_, cells)) = self.pending.take_if(|(pending, _)| *pending == sequence) {
+            let sweeping = !self.due.is_empty();
+            self.due.retain(|key| !cells.contains_key(key));
+            self.sweeps += u64::from(sweeping && self.due.is_empty());
             self.acknowledged.extend(cells);
         }
     }
 
-    fn build(&mut self, at_ms: u64, full: bool) -> Report {
-        let snapshot = self.registry.snapshot();
+    /// Whether what is to be delivered did not fit the last report.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.due.is_empty() || self.cursor.is_some()
+    }
+
+    fn build(&mut self, at_ms: u64, snapshot: &Snapshot) -> Report {
         self.sequence += 1;
-        let mut cells = BTreeMap::new();
-        for (key, values) in &snapshot.cells {
-            let totals = values.totals();
-            if full || self.acknowledged.get(key) != Some(&totals) {
-                cells.insert(key.clone(), totals);
-            }
-        }
+        let cells = self.choose(snapshot);
         let labels = &snapshot.labels;
         let report = Report {
             proxy: labels.proxy.clone(),
@@ -153,6 +189,7 @@ impl Reporter {
             datacenter: labels.datacenter.clone(),
             epoch: self.registry.epoch(),
             sequence: self.sequence,
+            sweeps: self.sweeps,
             at_ms,
             cells: cells.iter().map(|(key, totals)| CellReport { key: key.clone(), totals: totals.clone() }).collect(),
             targets: snapshot
@@ -167,6 +204,31 @@ impl Reporter {
         };
         self.pending = Some((self.sequence, cells));
         report
+    }
+
+    /// From where the last report stopped and around, so that no cell waits for ever.
+    fn choose(&mut self, snapshot: &Snapshot) -> BTreeMap<CellKey, Totals> {
+        let from = self.cursor.take();
+        let start = from.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let tail = snapshot.cells.range::<CellKey, _>((start, Bound::Unbounded));
+        let head = from.as_ref().map(|key| snapshot.cells.range::<CellKey, _>(..=key));
+        let mut out = BTreeMap::new();
+        let mut bytes = 0;
+        let mut last = None;
+        for (key, values) in tail.chain(head.into_iter().flatten()) {
+            let totals = values.totals();
+            if self.acknowledged.get(key) == Some(&totals) && !self.due.contains(key) {
+                continue;
+            }
+            bytes += CELL_BYTES + key.label_bytes();
+            if bytes > REPORT_BYTES && last.is_some() {
+                self.cursor = last;
+                break;
+            }
+            last = Some(key.clone());
+            out.insert(key.clone(), totals);
+        }
+        out
     }
 }
 
@@ -198,6 +260,45 @@ mod tests {
         assert_eq!(fifth.cells.len(), 1);
         assert_eq!(&*fifth.cells[0].key.peer.instance, "db-2");
         assert_eq!(reporter.last(6).cells.len(), 2);
+    }
+
+    #[test]
+    fn reports_are_bounded_and_every_cell_has_its_turn() {
+        let registry = Registry::new(ProxyLabels::default());
+        let recorder = registry.recorder();
+        for i in 0..1000 {
+            recorder.cell(&key("db", &format!("db-{i}"))).record(&Outcome::default());
+        }
+        let mut reporter = Reporter::new(registry);
+        let mut seen = BTreeSet::new();
+        let mut reports = 0;
+        loop {
+            let report = reporter.last(1);
+            assert!(serde_json::to_string(&report).unwrap().len() < 512 * 1024);
+            seen.extend(report.cells.iter().map(|cell| cell.key.clone()));
+            reporter.delivered(report.sequence);
+            reports += 1;
+            if !reporter.has_more() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 1000);
+        assert!((3..10).contains(&reports), "{reports}");
+    }
+
+    #[test]
+    fn everything_is_sent_again_now_and_then() {
+        let registry = Registry::new(ProxyLabels::default());
+        registry.recorder().cell(&key("db", "db-1")).record(&Outcome::default());
+        let mut reporter = Reporter::new(registry);
+        let mut sent = Vec::new();
+        for at in 1..=u64::from(SWEEP_EVERY) * 2 {
+            let report = reporter.report(at);
+            reporter.delivered(report.sequence);
+            sent.extend((!report.cells.is_empty()).then_some(at));
+        }
+        assert_eq!(sent, [1, SWEEP_EVERY.into(), u64::from(SWEEP_EVERY) * 2]);
+        assert_eq!(reporter.report(99).sweeps, 2);
     }
 
     #[test]
