@@ -117,11 +117,6 @@ impl Store {
     async fn newer_than(&self, index: Index) -> Result<(), Error> {
         self.applied(index + 1).await
     }
-
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.inner.watches.waiting()
-    }
 }
 
 /// Up to a sixteenth longer, so that thousands of clients do not come back in the same moment.

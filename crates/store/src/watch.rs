@@ -94,11 +94,6 @@ impl Watches {
             waiters.values().for_each(|notify| notify.notify_one());
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn waiting(&self) -> usize {
-        self.lock().waiters.values().map(HashMap::len).sum()
-    }
 }
 
 impl Waiter<'_> {
@@ -118,5 +113,20 @@ impl Drop for Waiter<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiter_leaves_nothing_behind() {
+        let watches = Watches::default();
+        let topics = [Topic::Nodes, Topic::service("Web")];
+        let waiter = watches.register(&topics);
+        assert_eq!(watches.lock().waiters.len(), 2);
+        drop(waiter);
+        assert!(watches.lock().waiters.is_empty());
     }
 }
