@@ -1,10 +1,15 @@
 //! Central configuration: entries of a kind and a name.
 
+mod decode;
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::service::OpaqueMap;
+
+pub use decode::{EntryError, decode_config_entry_hcl, decode_config_entry_json, entry_of_node};
 
 /// The kinds the mesh knows. Every kind is stored and listed; the planner reads those it understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

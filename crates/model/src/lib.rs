@@ -18,16 +18,23 @@
 
 mod check;
 mod config_entry;
+pub mod decode;
+mod definition;
 mod duration;
 pub mod hcl;
 mod intention;
 mod node;
+mod schema;
 mod service;
 mod settings;
 mod spiffe;
 
 pub use check::{CheckDefinition, CheckKind, HealthCheck, Status};
-pub use config_entry::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults};
+pub use config_entry::{
+    ConfigEntry, EntryError, EntryKind, ProxyDefaults, ServiceDefaults, decode_config_entry_hcl,
+    decode_config_entry_json, entry_of_node,
+};
+pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};
 pub use node::Node;

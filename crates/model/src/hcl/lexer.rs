@@ -136,8 +136,8 @@ impl<'a> Lexer<'a> {
             let rest = self.rest();
             if rest.starts_with('#') || rest.starts_with("//") {
                 self.take_while(|c| c != '\n');
-            } else if rest.starts_with("/*") {
-                let Some(length) = rest[2..].find("*/") else {
+            } else if let Some(inside) = rest.strip_prefix("/*") {
+                let Some(length) = inside.find("*/") else {
                     return Err(SyntaxError::new(at, "*/ for the comment that begins here", "the end of the file"));
                 };
                 let end = self.offset + 2 + length + 2;
@@ -251,15 +251,23 @@ impl<'a> Lexer<'a> {
         let Some(c) = self.bump() else {
             return bad("the end of the file".to_owned());
         };
+        let plain = match c {
+            'a' => Some(7),
+            'b' => Some(8),
+            'f' => Some(12),
+            'n' => Some(b'\n'),
+            'r' => Some(b'\r'),
+            't' => Some(b'\t'),
+            'v' => Some(11),
+            '\\' => Some(b'\\'),
+            '"' => Some(b'"'),
+            _ => None,
+        };
+        if let Some(byte) = plain {
+            out.push(byte);
+            return Ok(());
+        }
         let (skip, length, radix) = match c {
-            'a' => return Ok(out.push(7)),
-            'b' => return Ok(out.push(8)),
-            'f' => return Ok(out.push(12)),
-            'n' => return Ok(out.push(b'\n')),
-            'r' => return Ok(out.push(b'\r')),
-            't' => return Ok(out.push(b'\t')),
-            'v' => return Ok(out.push(11)),
-            '\\' | '"' => return Ok(out.push(c as u8)),
             '0'..='7' => (0, 3, 8),
             'x' => (1, 2, 16),
             'u' => (1, 4, 16),
@@ -282,10 +290,11 @@ impl<'a> Lexer<'a> {
             out.extend(c.encode_utf8(&mut [0; 4]).as_bytes());
             return Ok(());
         }
-        match u8::try_from(code) {
-            Ok(byte) => Ok(out.push(byte)),
-            Err(_) => bad(format!("\\{code:o}")),
-        }
+        let Ok(byte) = u8::try_from(code) else {
+            return bad(format!("\\{code:o}"));
+        };
+        out.push(byte);
+        Ok(())
     }
 
     fn heredoc(&mut self) -> Result<Token, SyntaxError> {

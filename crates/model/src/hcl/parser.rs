@@ -20,7 +20,7 @@ impl<'a> Parser<'a> {
     }
 
     pub fn document(mut self) -> Result<Document, SyntaxError> {
-        let value = self.object(Position::START, Token::End, 0)?;
+        let value = self.object(Position::START, &Token::End, 0)?;
         Ok(Document { root: Node { at: Position::START, value }, warnings: self.warnings })
     }
 
@@ -46,12 +46,12 @@ impl<'a> Parser<'a> {
     }
 
     /// The inside of a block up to `close`; `opened` is where it began.
-    fn object(&mut self, opened: Position, close: Token, depth: usize) -> Result<Value, SyntaxError> {
+    fn object(&mut self, opened: Position, close: &Token, depth: usize) -> Result<Value, SyntaxError> {
         let mut builder = Builder::default();
         loop {
             let (at, token) = self.next()?;
             let key = match token {
-                token if token == close => return Ok(Value::Object(builder.finish())),
+                token if token == *close => return Ok(Value::Object(builder.finish())),
                 Token::Ident(key) | Token::Text(key) => key,
                 Token::End => {
                     return Err(SyntaxError::new(
@@ -84,7 +84,7 @@ impl<'a> Parser<'a> {
             match token {
                 Token::Ident(label) | Token::Text(label) => labels.push((here, label)),
                 Token::OpenBrace => {
-                    let mut node = Node { at: here, value: self.object(here, Token::CloseBrace, depth)? };
+                    let mut node = Node { at: here, value: self.object(here, &Token::CloseBrace, depth)? };
                     while let Some((at, key)) = labels.pop() {
                         let mut builder = Builder::default();
                         builder.replace(Entry { key, at, node });
@@ -116,7 +116,7 @@ impl<'a> Parser<'a> {
             Token::Integer(n) => Value::Integer(n),
             Token::Float(n) => Value::Float(n),
             Token::Bool(b) => Value::Bool(b),
-            Token::OpenBrace => self.object(at, Token::CloseBrace, depth)?,
+            Token::OpenBrace => self.object(at, &Token::CloseBrace, depth)?,
             Token::OpenBracket => self.list(at, depth)?,
             token => return Err(SyntaxError::no_value(at, token.name(), token.describe())),
         };
