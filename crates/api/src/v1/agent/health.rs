@@ -51,13 +51,17 @@ fn answer<T: serde::Serialize>(
     shape: &T,
     options: &QueryOptions,
 ) -> Result<Response, Error> {
-    if options.params.text("format") == "text" {
-        let mut response = (code, word.to_owned()).into_response();
+    let mut response = if options.params.text("format") == "text" {
+        let mut response = word.to_owned().into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        return Ok(response);
-    }
-    let mut response = json(shape)?;
+        response
+    } else {
+        json(shape)?
+    };
     *response.status_mut() = code;
+    if let Ok(word) = HeaderValue::from_str(word) {
+        response.headers_mut().insert("x-consul-reason", word);
+    }
     Ok(response)
 }
 
