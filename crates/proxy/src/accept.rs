@@ -101,7 +101,6 @@ impl InboundRole {
 
 /// One listener on one worker.
 pub(crate) struct Listener {
-    pub direction: Direction,
     pub local: SocketAddr,
     pub counters: Arc<ListenerCounters>,
     pub records: Rc<Records>,
@@ -117,7 +116,6 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub fn new(
-        direction: Direction,
         local: SocketAddr,
         counters: Arc<ListenerCounters>,
         records: Rc<Records>,
@@ -125,7 +123,6 @@ impl Listener {
         workers: usize,
     ) -> Rc<Self> {
         Rc::new(Self {
-            direction,
             local,
             counters,
             records,

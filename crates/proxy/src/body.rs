@@ -38,7 +38,12 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let frame = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            if this.exchange.is_aborted(cx) {
+                return Poll::Ready(Some(Err("the exchange is over".into())));
+            }
+            return Poll::Pending;
+        };
         match &frame {
             Some(Ok(frame)) => {
                 this.exchange.received(frame.data_ref().map_or(0, Bytes::len));

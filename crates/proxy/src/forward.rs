@@ -193,12 +193,15 @@ impl Attempts<'_> {
         let exchange = passage.exchange;
         let grpc = passage.grpc_path(&parts);
         let record = |host: Option<&Rc<Host>>| self.record(passage, route, host, grpc.as_deref());
-        record(None);
-        let authority = headers::request(&mut parts, passage.call)?;
-        let place = self.admit()?;
+        let nowhere = |failure: Failure| {
+            record(None);
+            failure
+        };
+        let authority = headers::request(&mut parts, passage.call).map_err(nowhere)?;
+        let place = self.admit().map_err(nowhere)?;
         let mut request = self.request(parts, &authority, RequestBody::new(body, exchange.clone()));
         let mut budget = Budget::new(self.retry);
-        let mut host = self.cluster.balancer.pick(None).ok_or_else(|| self.none_healthy())?;
+        let mut host = self.cluster.balancer.pick(None).ok_or_else(|| nowhere(self.none_healthy()))?;
         let mut fresh = false;
         loop {
             record(Some(host));

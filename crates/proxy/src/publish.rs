@@ -233,7 +233,7 @@ fn bind(key: &SocketKey, name: &str, workers: usize) -> Result<Sockets, Error> {
         let socket = listen(address, many).map_err(fail)?;
         // With port 0 the kernel chooses for the first worker, and the others join it.
         address = socket.local_addr().map_err(fail)?;
-        per_worker.push(socket);
+        per_worker.push(Some(socket).into());
     }
     Ok(Sockets { direction: key.direction, name: name.to_owned(), local: address, per_worker })
 }

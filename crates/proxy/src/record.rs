@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Instant, SystemTime};
 
 use http::request::Parts;
@@ -70,6 +71,8 @@ pub(crate) struct Exchange {
     complete: StdCell<bool>,
     finished: StdCell<bool>,
     request_read: StdCell<bool>,
+    aborted: StdCell<bool>,
+    sending: RefCell<Option<Waker>>,
     log: RefCell<Option<Box<AccessEntry>>>,
 }
 
@@ -97,6 +100,8 @@ impl Exchange {
             complete: StdCell::new(false),
             finished: StdCell::new(false),
             request_read: StdCell::new(false),
+            aborted: StdCell::new(false),
+            sending: RefCell::new(None),
             log: RefCell::new(log),
         })
     }
@@ -138,6 +143,25 @@ impl Exchange {
         self.request_read.get()
     }
 
+    /// Whether the caller's body must not be sent on: its exchange is over. Asked by the body, which is woken then.
+    pub fn is_aborted(&self, cx: &mut Context<'_>) -> bool {
+        if !self.aborted.get() {
+            match &mut *self.sending.borrow_mut() {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+        }
+        self.aborted.get()
+    }
+
+    /// Ends the request towards the upstream. Without this an HTTP/2 stream would live on for as long as its caller
+    /// goes on sending.
+    fn abort(&self) {
+        if !self.request_read.get() && !self.aborted.replace(true) {
+            self.sending.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
     pub fn retried(&self) {
         self.outcome.borrow_mut().retries += 1;
     }
@@ -169,6 +193,7 @@ impl Exchange {
     /// The mesh answers, or ends what had begun.
     pub fn fail(&self, failure: &Failure) {
         self.flag(failure.kind.flag());
+        self.abort();
         let mut outcome = self.outcome.borrow_mut();
         outcome.fault = Some(failure.kind.fault());
         outcome.origin = false;
@@ -205,6 +230,9 @@ impl Exchange {
     fn finish(&self) {
         if self.finished.replace(true) {
             return;
+        }
+        if !self.complete.get() {
+            self.abort();
         }
         let mut outcome = self.outcome.borrow_mut();
         outcome.duration = self.started.elapsed();

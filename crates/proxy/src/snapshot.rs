@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plan::{Endpoint, Plan, TargetId};
 use telemetry::{AccessLog, Direction};
@@ -41,5 +41,12 @@ pub(crate) struct Sockets {
     pub direction: Direction,
     pub name: String,
     pub local: SocketAddr,
-    pub per_worker: Vec<TcpListener>,
+    /// Each is taken once, by its worker, and closed by it: a descriptor kept here would keep the port open.
+    pub per_worker: Vec<Mutex<Option<TcpListener>>>,
+}
+
+impl Sockets {
+    pub fn take(&self, worker: usize) -> Option<TcpListener> {
+        self.per_worker.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }

@@ -79,14 +79,15 @@ async fn connect(
             entry.upstream_host = host.map(|host| host.pool.address.clone()).unwrap_or_default();
         });
     };
-    record(None);
     if cluster.load.connections.get() >= cluster.limits.connections {
+        record(None);
         cluster.counters.cx_overflow.inc();
         let why = format!("{} has {} connections, its limit", cluster.id, cluster.limits.connections);
         return Err(Failure::new(Kind::Overflow, why));
     }
     let mut budget = Budget::new(&route.retry);
     let mut host = cluster.balancer.pick(None).ok_or_else(|| {
+        record(None);
         cluster.counters.cx_none_healthy.inc();
         Failure::new(Kind::NoHealthy, cluster.unwell.clone())
     })?;

@@ -173,13 +173,12 @@ impl Worker {
     /// A socket that the control thread could not bind is not here; it says so and tries again.
     fn open(&self, key: &SocketKey, role: Role, snapshot: &Snapshot) -> Option<Rc<Listener>> {
         let sockets = snapshot.sockets.get(key)?;
-        let socket = sockets.per_worker.get(self.index)?.try_clone();
-        let socket = socket.and_then(tokio::net::TcpListener::from_std);
+        let socket = tokio::net::TcpListener::from_std(sockets.take(self.index)?);
         let socket = socket.map_err(|error| tracing::error!(%error, "listener {}", sockets.name)).ok()?;
         let counters = self.records.recorder.listener(key.direction, &sockets.name);
         let records = self.records.clone();
         let role = Rc::new(role);
-        let listener = Listener::new(key.direction, sockets.local, counters, records, role, self.workers);
+        let listener = Listener::new(sockets.local, counters, records, role, self.workers);
         tokio::task::spawn_local(listener.clone().run(socket));
         Some(listener)
     }

@@ -45,18 +45,21 @@ async fn unary_calls_keep_their_trailers_and_are_counted_by_method() {
 async fn a_stream_flows_both_ways_at_once_and_a_cancel_reaches_the_other_end() {
     let pair = Pair::new(Protocol::Grpc, application().await, ALLOW).await;
     let mut client = pair.h2().await;
-    let (feed, mut pieces) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
+    let (feed, mut pieces) = tokio::sync::mpsc::unbounded_channel::<Option<&'static str>>();
     let stream = futures_util::stream::poll_fn(move |cx| {
-        pieces.poll_recv(cx).map(|piece| piece.map(|text| Ok(Frame::data(Bytes::from(text)))))
+        let frame =
+            |text: Option<&'static str>| text.map(|text| Frame::data(Bytes::from(text))).ok_or("cancelled".into());
+        pieces.poll_recv(cx).map(|piece| piece.map(frame))
     });
     let body = StreamBody::new(stream).boxed();
     let mut response = within(client.send_request(call("/t.T/Echo", body))).await.unwrap();
     for word in ["one", "two", "three"] {
-        feed.send(word).unwrap();
+        feed.send(Some(word)).unwrap();
         let frame = within(response.frame()).await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), word, "answered while the call goes on");
     }
-    // Dropping the answer cancels the call; the application sees its request end.
+    // A body that fails makes the client reset the stream, which is how gRPC cancels.
+    feed.send(None).unwrap();
     drop(response);
     for registry in [pair.client.telemetry(), pair.server.telemetry()] {
         eventually("the end of it", || async { (sum(&registry).flags == [(Flag::DC, 1)].into()).then_some(()) }).await;

@@ -220,7 +220,6 @@ pub fn outbound(sidecar: &Sidecar, upstream: &str) -> SocketAddr {
 pub struct Pair {
     pub mesh: Mesh,
     pub server_plan: Plan,
-    pub client_plan: Plan,
     pub server: Sidecar,
     pub client: Sidecar,
     pub address: SocketAddr,
@@ -237,7 +236,7 @@ impl Pair {
         let endpoint = json!([{"address": inbound(&server).to_string(), "instance": "db-1", "node": "n2"}]);
         let client = mesh.start(&client_plan, &endpoint).await;
         let address = outbound(&client, "db");
-        Self { mesh, server_plan, client_plan, server, client, address }
+        Self { mesh, server_plan, server, client, address }
     }
 
     pub async fn h1(&self) -> H1 {
