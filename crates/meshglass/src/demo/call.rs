@@ -12,7 +12,10 @@ use tokio::net::TcpStream;
 
 use super::grpc::{Item, MESSAGE_LIMIT_BYTES};
 
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longer than the mesh waits, so that it is the mesh that says where a request was lost.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// The mesh sets no limit to a gRPC call; the caller does.
+const GRPC_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_LIMIT: usize = 16;
 /// What an application must copy from an incoming request to its outgoing ones, or traces break apart.
 const TRACE_HEADERS: [&str; 9] = [
@@ -53,31 +56,51 @@ impl Upstream {
     }
 
     /// Sends a request and reads the whole answer, of any status.
-    pub async fn send(&self, method: Method, path: &str, trace: &HeaderMap, body: Bytes) -> Result<Response<Bytes>, Failure> {
-        let mut request = Request::builder().method(method).uri(path).header("host", &self.address).body(Full::new(body))?;
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        trace: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, Failure> {
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", &self.address).body(Full::new(body))?;
         request.headers_mut().extend(trace.clone());
-        tokio::time::timeout(TIMEOUT, self.exchange(request)).await?
+        tokio::time::timeout(TIMEOUT, self.exchange(request)).await.map_err(|_| "no answer in time")?
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failure> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut sender = match kept.filter(|sender| sender.is_ready()) {
             Some(sender) => sender,
-            None => {
-                let stream = TcpStream::connect(&self.address).await?;
-                stream.set_nodelay(true)?;
-                let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-                tokio::spawn(connection);
-                sender
-            }
+            None => self.connect().await?,
         };
-        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let answer = match sender.try_send_request(request).await {
+            Ok(answer) => answer,
+            // A kept connection that the other side closed meanwhile gives the request back unsent.
+            Err(mut error) => match error.take_message() {
+                Some(request) => {
+                    sender = self.connect().await?;
+                    sender.send_request(request).await?
+                }
+                None => return Err(error.into_error().into()),
+            },
+        };
+        let (parts, body) = answer.into_parts();
         let body = Limited::new(body, MESSAGE_LIMIT_BYTES).collect().await?.to_bytes();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_LIMIT {
             idle.push(sender);
         }
         Ok(Response::from_parts(parts, body))
+    }
+
+    async fn connect(&self) -> Result<http1::SendRequest<Full<Bytes>>, Failure> {
+        let stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(sender)
     }
 }
 
@@ -109,14 +132,14 @@ impl GrpcUpstream {
             .header("te", "trailers")
             .body(Full::new(item.frame()))?;
         request.headers_mut().extend(trace.clone());
-        tokio::time::timeout(TIMEOUT, self.exchange(request)).await?
+        tokio::time::timeout(GRPC_TIMEOUT, self.exchange(request)).await.map_err(|_| "no answer in time")?
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Reply, Failure> {
         let mut sender = self.sender().await?;
         let (parts, body) = sender.send_request(request).await?.into_parts();
         if parts.status != StatusCode::OK {
-            return Err(format!("gRPC over HTTP status {}", parts.status).into());
+            return Err(format!("HTTP status {} where gRPC was expected", parts.status).into());
         }
         let body = Limited::new(body, MESSAGE_LIMIT_BYTES).collect().await?;
         let status = |headers: &HeaderMap| headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok();

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use model::{format_duration, parse_duration};
 
@@ -12,7 +14,7 @@ const FAULTS_LIMIT: usize = 64;
 /// A request that hangs is let go after this, so that a forgotten switch does not keep connections for ever.
 const HANG_LIMIT: Duration = Duration::from_secs(60);
 const GRAMMAR: &str = "expected errors:<service>[#<instance>]:<percent>%, latency:<service>[#<instance>]:<duration> or \
-                       hang:<service>[#<instance>], for example errors:emojify-cache#1:30%";
+                       hang:<service>[#<instance>][:<percent>%], for example errors:emojify-cache#1:30%";
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +22,8 @@ pub enum Kind {
     /// This share of the requests, 0 to 1, fails.
     Errors(f64),
     Latency(Duration),
-    Hang,
+    /// This share of the requests gets no answer while the switch is on.
+    Hang(f64),
 }
 
 /// One switch.
@@ -47,7 +50,7 @@ impl Fault {
         match self.kind {
             Kind::Errors(_) => "errors",
             Kind::Latency(_) => "latency",
-            Kind::Hang => "hang",
+            Kind::Hang(_) => "hang",
         }
     }
 
@@ -57,9 +60,8 @@ impl Fault {
 
     pub fn value(&self) -> String {
         match self.kind {
-            Kind::Errors(share) => format!("{}%", (share * 1000.0).round() / 10.0),
+            Kind::Errors(share) | Kind::Hang(share) => format!("{}%", (share * 1000.0).round() / 10.0),
             Kind::Latency(delay) => format_duration(delay),
-            Kind::Hang => String::new(),
         }
     }
 
@@ -70,11 +72,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind_name(), self.target())?;
-        match self.kind {
-            Kind::Hang => Ok(()),
-            _ => write!(f, ":{}", self.value()),
-        }
+        write!(f, "{}:{}:{}", self.kind_name(), self.target(), self.value())
     }
 }
 
@@ -93,7 +91,7 @@ impl FromStr for Fault {
         let kind = match (kind, value) {
             (Some("errors"), Some(percent)) => Kind::Errors(share(percent).ok_or_else(bad)?),
             (Some("latency"), Some(delay)) => Kind::Latency(parse_duration(delay).map_err(|_| bad())?),
-            (Some("hang"), None) => Kind::Hang,
+            (Some("hang"), percent) => Kind::Hang(share(percent.unwrap_or("100%")).ok_or_else(bad)?),
             _ => return Err(bad()),
         };
         Ok(Self { kind, service: service.to_owned(), instance })
@@ -110,7 +108,7 @@ fn share(percent: &str) -> Option<f64> {
 pub struct Switchboard {
     /// Every instance there is, `(service, instance)`.
     targets: Arc<[(&'static str, usize)]>,
-    active: Arc<RwLock<Vec<Fault>>>,
+    active: Arc<watch::Sender<Vec<Fault>>>,
 }
 
 impl Switchboard {
@@ -123,7 +121,7 @@ impl Switchboard {
     }
 
     pub fn active(&self) -> Vec<Fault> {
-        self.active.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.active.borrow().clone()
     }
 
     /// Switches a fault on; one of the same kind and target is replaced.
@@ -133,24 +131,30 @@ impl Switchboard {
             let (target, known) = (fault.target(), self.targets().join(", "));
             return Err(FaultError::Target { spec: spec.to_owned(), target, known });
         }
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        active.retain(|other| other.kind_name() != fault.kind_name() || other.target() != fault.target());
-        if active.len() >= FAULTS_LIMIT {
-            return Err(FaultError::TooMany);
-        }
-        active.push(fault.clone());
-        Ok(fault)
+        let mut result = Ok(fault.clone());
+        self.active.send_modify(|active| {
+            active.retain(|other| other.kind_name() != fault.kind_name() || other.target() != fault.target());
+            if active.len() < FAULTS_LIMIT {
+                active.push(fault);
+            } else {
+                result = Err(FaultError::TooMany);
+            }
+        });
+        result
     }
 
-    /// Switches one off, or all when `spec` is empty; says whether there was one.
+    /// Switches one off, or all when `spec` is empty; says whether there was one. The value need not be given.
     pub fn switch_off(&self, spec: &str) -> bool {
-        let mut active = self.active.write().unwrap_or_else(PoisonError::into_inner);
-        let before = active.len();
-        active.retain(|fault| {
-            let short = format!("{}:{}", fault.kind_name(), fault.target());
-            !spec.is_empty() && fault.to_string() != spec && short != spec
+        let mut off = false;
+        self.active.send_modify(|active| {
+            let before = active.len();
+            active.retain(|fault| {
+                let short = format!("{}:{}", fault.kind_name(), fault.target());
+                !spec.is_empty() && fault.to_string() != spec && short != spec
+            });
+            off = active.len() < before;
         });
-        active.len() < before
+        off
     }
 
     /// Suffers what is switched on for this instance. True: the request must fail now.
@@ -161,13 +165,19 @@ impl Switchboard {
             match kind {
                 Kind::Errors(share) => fails |= fastrand::f64() < share,
                 Kind::Latency(delay) => tokio::time::sleep(delay).await,
-                Kind::Hang => {
-                    tokio::time::sleep(HANG_LIMIT).await;
-                    fails = true;
-                }
+                Kind::Hang(share) if fastrand::f64() < share => self.hang(service, instance).await,
+                Kind::Hang(_) => {}
             }
         }
         fails
+    }
+
+    /// Until the switch is off, or the caller has long gone.
+    async fn hang(&self, service: &str, instance: usize) {
+        let hangs = |fault: &Fault| matches!(fault.kind, Kind::Hang(_)) && fault.hits(service, instance);
+        let mut active = self.active.subscribe();
+        let lifted = active.wait_for(|faults| !faults.iter().any(hangs));
+        let _ = tokio::time::timeout(HANG_LIMIT, lifted).await;
     }
 }
 
@@ -178,12 +188,26 @@ mod tests {
 
     #[test]
     fn the_grammar_round_trips_and_names_itself_in_errors() {
-        for spec in ["errors:emojify-cache#1:30%", "latency:emojify-api:300ms", "hang:emojify-facebox#2", "errors:x:0.5%"] {
+        for spec in
+            ["errors:emojify-cache#1:30%", "latency:emojify-api:300ms", "hang:emojify-facebox#2:100%", "errors:x:0.5%"]
+        {
             assert_eq!(spec.parse::<Fault>().unwrap().to_string(), spec);
         }
         for bad in [
-            "", "errors", "errors:x", "errors:x:30", "errors:x:130%", "errors::5%", "errors:x#0:5%", "errors:x#a:5%",
-            "latency:x:5", "latency:x", "hang:x:1", "boom:x:1%", "errors:x:nan%",
+            "",
+            "errors",
+            "errors:x",
+            "errors:x:30",
+            "errors:x:130%",
+            "errors::5%",
+            "errors:x#0:5%",
+            "errors:x#a:5%",
+            "latency:x:5",
+            "latency:x",
+            "hang:x:1",
+            "hang:x:101%",
+            "boom:x:1%",
+            "errors:x:nan%",
         ] {
             let error = bad.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains("expected errors:<service>"), "{bad}: {error}");
@@ -202,5 +226,17 @@ mod tests {
         assert!(board.switch_off("errors:a#1"));
         assert!(!board.suffer("a", 1).await);
         assert!(!board.switch_off("errors:a#1"));
+        assert_eq!("hang:x".parse::<Fault>().unwrap().to_string(), "hang:x:100%");
+    }
+
+    #[tokio::test]
+    async fn what_hangs_goes_on_when_the_switch_is_off() {
+        let board = Switchboard::new(vec![("a", 1)]);
+        board.switch_on("hang:a").unwrap();
+        let other = board.clone();
+        let mut hung = tokio::spawn(async move { other.suffer("a", 1).await });
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut hung).await.is_err(), "it hangs");
+        assert!(board.switch_off(""));
+        assert!(!hung.await.unwrap(), "it answers as if nothing had been");
     }
 }

@@ -1,6 +1,6 @@
 //! `emojify-cache`: gRPC `emojify.Cache/{Check,Put,Get,Exists}`.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -10,7 +10,10 @@ use http_body_util::{BodyExt, Full};
 use super::{Body, Call};
 use crate::demo::grpc::Item;
 
-/// Pictures kept; the oldest key goes first.
+/// The health check's method (grpc.health.v1), and its answer: field 1, SERVING.
+pub const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const SERVING: &[u8] = &[0, 0, 0, 0, 2, 0x08, 0x01];
+/// Pictures kept; the oldest goes first.
 const SHELF_LIMIT: usize = 10_000;
 const NOT_FOUND: u8 = 5;
 const INVALID_ARGUMENT: u8 = 3;
@@ -19,9 +22,32 @@ const INTERNAL: u8 = 13;
 
 /// What the cache holds. Every instance of the demo's cache has the same shelf, as if they shared a disk.
 #[derive(Clone, Default)]
-pub struct Shelf(Arc<Mutex<BTreeMap<String, Bytes>>>);
+pub struct Shelf(Arc<Mutex<Pictures>>);
+
+#[derive(Default)]
+struct Pictures {
+    by_key: HashMap<String, Bytes>,
+    /// Keys, the oldest first.
+    order: VecDeque<String>,
+}
+
+impl Pictures {
+    fn put(&mut self, key: &str, data: Bytes) {
+        if self.by_key.insert(key.to_owned(), data).is_none() {
+            self.order.push_back(key.to_owned());
+        }
+        if self.order.len() > SHELF_LIMIT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_key.remove(&oldest);
+        }
+    }
+}
 
 pub fn answer(shelf: &Shelf, call: &Call, fails: bool) -> Response<Body> {
+    if call.path == HEALTH {
+        return reply(Bytes::from_static(SERVING), 0, "");
+    }
     let result = match call.path.strip_prefix("/emojify.Cache/") {
         _ if fails => Err((INTERNAL, "a fault is switched on here")),
         Some(method) => match Item::parse(&call.body) {
@@ -41,17 +67,14 @@ fn run(shelf: &Shelf, method: &str, item: Item) -> Result<Item, (u8, &'static st
     match method {
         "Check" => Ok(Item::default()),
         "Put" => {
-            if pictures.len() >= SHELF_LIMIT {
-                pictures.pop_first();
-            }
-            pictures.insert(item.id.clone(), item.data);
+            pictures.put(&item.id, item.data);
             Ok(Item { id: item.id, data: Bytes::new() })
         }
-        "Get" => match pictures.get(&item.id) {
+        "Get" => match pictures.by_key.get(&item.id) {
             Some(data) => Ok(Item { id: item.id, data: data.clone() }),
             None => Err((NOT_FOUND, "no such picture")),
         },
-        "Exists" if pictures.contains_key(&item.id) => Ok(Item { id: item.id, data: Bytes::new() }),
+        "Exists" if pictures.by_key.contains_key(&item.id) => Ok(Item { id: item.id, data: Bytes::new() }),
         "Exists" => Err((NOT_FOUND, "no such picture")),
         _ => Err((UNIMPLEMENTED, "no such method")),
     }
@@ -67,4 +90,20 @@ fn reply(message: Bytes, status: u8, text: &'static str) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shelf_keeps_the_newest() {
+        let mut pictures = Pictures::default();
+        for n in 0..SHELF_LIMIT + 5 {
+            pictures.put(&n.to_string(), Bytes::new());
+            pictures.put(&n.to_string(), Bytes::from_static(b"again"));
+        }
+        assert_eq!(pictures.by_key.len(), SHELF_LIMIT);
+        assert!(!pictures.by_key.contains_key("4") && pictures.by_key.contains_key("5"));
+    }
 }

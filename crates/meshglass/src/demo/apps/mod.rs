@@ -7,7 +7,6 @@ mod ingress;
 mod website;
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use tokio::net::TcpListener;
 use super::call::{GrpcUpstream, Upstream};
 use super::faults::Switchboard;
 use super::grpc::MESSAGE_LIMIT_BYTES;
+use super::traffic::Totals;
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -48,6 +48,7 @@ pub enum App {
     Facebox,
     Cache(cache::Shelf),
     Ingress { website: Upstream, api: Upstream },
+    Traffic(Arc<Totals>),
 }
 
 impl App {
@@ -78,32 +79,30 @@ pub async fn serve(listener: TcpListener, instance: Instance, app: App) {
     }
 }
 
-fn answer(
-    shared: Arc<(Instance, App)>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send {
-    async move {
-        let (parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, MESSAGE_LIMIT_BYTES).collect().await else {
-            return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off\n"));
-        };
-        let call = Call {
-            method: parts.method,
-            path: parts.uri.path().to_owned(),
-            trace: super::call::trace_of(&parts.headers),
-            body: body.to_bytes(),
-        };
-        let (instance, app) = &*shared;
-        let fails = instance.suffer().await;
-        Ok(match app {
-            App::Cache(shelf) => cache::answer(shelf, &call, fails),
-            _ if fails => text(StatusCode::INTERNAL_SERVER_ERROR, "a fault is switched on here\n"),
-            App::Website => website::answer(&call),
-            App::Facebox => facebox::answer(&call),
-            App::Api { facebox, cache } => api::answer(facebox, cache, &call).await,
-            App::Ingress { website, api } => ingress::answer(website, api, &call).await,
-        })
-    }
+async fn answer(shared: Arc<(Instance, App)>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MESSAGE_LIMIT_BYTES).collect().await else {
+        return Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off\n"));
+    };
+    let call = Call {
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        trace: super::call::trace_of(&parts.headers),
+        body: body.to_bytes(),
+    };
+    let (instance, app) = &*shared;
+    // A gray failure is one that the health check does not see.
+    let probe = call.path == "/health" || call.path == cache::HEALTH;
+    let fails = !probe && instance.suffer().await;
+    Ok(match app {
+        App::Cache(shelf) => cache::answer(shelf, &call, fails),
+        _ if fails => text(StatusCode::INTERNAL_SERVER_ERROR, "a fault is switched on here\n"),
+        App::Website => website::answer(&call),
+        App::Facebox => facebox::answer(&call),
+        App::Api { facebox, cache } => api::answer(facebox, cache, &call).await,
+        App::Ingress { website, api } => ingress::answer(website, api, &call).await,
+        App::Traffic(totals) => text(StatusCode::OK, totals.line() + "\n"),
+    })
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
