@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use agent::Agent;
 use api::agent::{Action, AgentState};
+use api::insight::InsightState;
 use api::server::{Identity, ServerState};
 use axum::Router;
 use client::Client;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::facts;
 use crate::logging::Logs;
 
 /// Why a mesh did not start, or stopped.
@@ -100,7 +102,7 @@ impl Mesh {
         let state = ServerState::start(store, &identity(&options.agent))
             .await
             .map_err(|error| Error::Server(error.to_string()))?;
-        let insight = Arc::new(Insight::default());
+        let insight = Arc::new(Insight::new());
         let server = api::server::router(state.clone());
         let client = api::in_process(api::App::new(false).merge(server.clone()).into_router());
         let agent = Agent::start(options.agent.clone(), client);
@@ -190,7 +192,7 @@ fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) ->
     let (leaving, left) = (Arc::clone(agent), options.left.clone());
     AgentState {
         agent: Arc::clone(agent),
-        report: Arc::new(move |report| insight.ingest(report, now_ms())),
+        report: Arc::new(move |report| insight.ingest(&report, now_ms())),
         reload: options.reload.clone(),
         leave: action(move || {
             let (agent, left) = (Arc::clone(&leaving), left.clone());
@@ -205,6 +207,15 @@ fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) ->
         serf_lan_port: 8301,
         serf_wan_port: 8302,
     }
+}
+
+fn insight_state(state: &ServerState, insight: &Arc<Insight>) -> InsightState {
+    let store = state.store.clone();
+    let catalog = move || {
+        let store = store.clone();
+        async move { facts::services(&store.state()) }
+    };
+    InsightState::new(Arc::clone(insight), &state.datacenter, catalog)
 }
 
 fn now_ms() -> u64 {

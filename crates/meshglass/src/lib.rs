@@ -1,1 +1,21 @@
-//! placeholder
+//! The binary, as a library: configuration, commands, and the parts assembled into agents, sidecars and a demo.
+//!
+//! On the road: everything; this is where the stops are joined. Start from [`assemble::Mesh`].
+//!
+//! Invariants: no logic that a part could hold; only `config` reads flags, files and environment of an agent.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+//! use meshglass::{assemble, logging};
+//! let node = model::Node { node: "n1".into(), address: "127.0.0.1".into(), datacenter: "dc1".into(), ..Default::default() };
+//! let mesh = assemble::Mesh::start(assemble::Options::new(agent::Config::new(node), logging::silent())).await.unwrap();
+//! let leader = mesh.client().get::<String>("/v1/status/leader", &client::Query::default()).await.unwrap();
+//! assert_eq!(leader.value, "127.0.0.1:8300");
+//! mesh.stop().await;
+//! # });
+//! ```
+
+pub mod assemble;
+pub mod demo;
+mod facts;
+pub mod logging;
