@@ -39,6 +39,9 @@ impl Default for Identity {
     }
 }
 
+/// The signer of the active root, kept with the root's id.
+type Signer = (String, Arc<ca::Authority>);
+
 /// What the server routes need.
 #[derive(Clone)]
 pub struct ServerState {
@@ -47,8 +50,7 @@ pub struct ServerState {
     pub(crate) default_allow: bool,
     node_name: Arc<str>,
     peer: Arc<str>,
-    /// The signer of the active root, by the root's id.
-    authority: Arc<Mutex<Option<(String, Arc<ca::Authority>)>>>,
+    signer: Arc<Mutex<Option<Signer>>>,
 }
 
 impl ServerState {
@@ -61,7 +63,7 @@ impl ServerState {
             default_allow: identity.default_allow,
             node_name: identity.node_name.as_str().into(),
             peer: format!("{}:{}", identity.address, identity.server_port).into(),
-            authority: Arc::default(),
+            signer: Arc::default(),
         };
         server.start_authority().await?;
         server.store.register(own_registration(identity)).await?;
@@ -76,9 +78,8 @@ impl ServerState {
         let failed = |error: ca::Error| Error::Refused(error.to_string());
         let authority = ca::Authority::generate(&cluster_id, SystemTime::now()).map_err(failed)?;
         let root = authority.root();
-        let description = match serde_json::to_value(root) {
-            Ok(serde_json::Value::Object(map)) => map,
-            _ => return Err(Error::Refused("the new root cannot be stored".to_owned())),
+        let Ok(serde_json::Value::Object(description)) = serde_json::to_value(root) else {
+            return Err(Error::Refused("the new root cannot be stored".to_owned()));
         };
         let key = Secret::new(authority.key().expose().to_owned());
         let root = CaRoot { id: root.id.clone(), active: true, description, key };
@@ -91,9 +92,8 @@ impl ServerState {
         let state = self.store.state();
         let refused = |what: &str| Error::Refused(format!("CA is not able to sign certificates: {what}"));
         let root = state.ca_roots().find(|root| root.active).ok_or_else(|| refused("no active root"))?;
-        let mut held = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((id, authority)) = held.as_ref().filter(|(id, _)| *id == root.id) {
-            debug_assert_eq!(id, &root.id);
+        let mut held = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, authority)) = held.as_ref().filter(|(id, _)| *id == root.id) {
             return Ok(authority.clone());
         }
         let description = serde_json::from_value(serde_json::Value::Object(root.description.clone()))

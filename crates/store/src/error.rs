@@ -15,11 +15,14 @@ pub enum Error {
     #[error("failed inserting check: Missing service registration on node {0:?}")]
     NoSuchService(String),
     #[error("duplicate intention found: {0}")]
-    DuplicateIntention(model::Intention),
+    DuplicateIntention(Box<model::Intention>),
     #[error("Cannot modify non-existent intention: '{0}'")]
     NoSuchIntention(String),
     #[error("Cannot delete non-existent intention: '{0}'")]
     NoIntentionToDelete(String),
+    /// What a config entry says cannot be.
+    #[error("{0}")]
+    Entry(String),
     /// Other writers were faster too many times in a row.
     #[error("the write was overtaken by others {0} times")]
     Contention(usize),

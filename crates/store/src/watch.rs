@@ -91,7 +91,7 @@ impl Watches {
         let inner = self.lock();
         for waiters in topics.into_iter().filter_map(|topic| inner.waiters.get(topic)) {
             // A permit is kept for a waiter that is between two looks at the state, so no wake-up is lost.
-            waiters.values().for_each(|notify| notify.notify_one());
+            waiters.values().for_each(|waiter| waiter.notify_one());
         }
     }
 }

@@ -7,7 +7,6 @@ use axum::routing::{get, put};
 use model::EntryKind;
 use store::Topic;
 
-use super::config_wire::decode;
 use super::shapes::config_entry;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
@@ -33,7 +32,8 @@ async fn apply(
 ) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
     let cas = cas(&options)?;
-    let entry = decode(&body)?;
+    let entry = model::decode_config_entry_json(&body)
+        .map_err(|error| Error::BadRequest(format!("Request decoding failed: {}", error.consul_text())))?;
     response::json(&server.store.put_config(entry, cas).await?)
 }
 

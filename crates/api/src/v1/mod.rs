@@ -3,7 +3,6 @@
 pub mod agent;
 pub(crate) mod catalog;
 pub(crate) mod config;
-mod config_wire;
 pub(crate) mod connect;
 pub(crate) mod health;
 pub mod insight;

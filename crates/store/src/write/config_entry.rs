@@ -8,11 +8,13 @@ use crate::error::Error;
 use crate::fact::{Batch, Fact, Index, Key};
 use crate::state::State;
 use crate::store::Store;
+use crate::write::entry_rules;
 
 impl Store {
     /// Writes an entry; with `cas` only if it was last changed at that index (0: if it does not exist). False: it was
     /// not. Writing an equal entry moves its index all the same, as in Consul.
     pub async fn put_config(&self, entry: ConfigEntry, cas: Option<Index>) -> Result<bool, Error> {
+        entry_rules::check(&entry).map_err(Error::Entry)?;
         let entry = Arc::new(entry);
         let decide = |state: &State| {
             let key = Key::config(entry.kind(), entry.name());

@@ -69,7 +69,7 @@ impl Store {
 fn refuse_duplicate(intention: &Intention, state: &State) -> Result<(), Error> {
     let other = state.intention_of(&intention.source_name, &intention.destination_name);
     match other.filter(|other| other.id != intention.id) {
-        Some(other) => Err(Error::DuplicateIntention(Intention::clone(other))),
+        Some(other) => Err(Error::DuplicateIntention(Box::new(Intention::clone(other)))),
         None => Ok(()),
     }
 }

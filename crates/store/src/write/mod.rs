@@ -3,6 +3,7 @@
 mod ca;
 mod catalog;
 mod config_entry;
+mod entry_rules;
 mod intention;
 
 pub use catalog::{Registration, Removal};
