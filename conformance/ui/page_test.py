@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The page in a real Chromium: `page_test.py http://127.0.0.1:8500 [--pictures DIR]`.
 
-Needs the demo's application behind the address (`meshglass demo`, or the example `preview` of crates/ui). Prints one line
-a check and `N passed, N failed`; the exit code is 1 when one failed. A missing browser is a failure when CI=true, else a
-loud skip.
+Needs the demo's application behind the address (`meshglass demo`, or the example `preview` of crates/ui). Prints one
+line a check and `N passed, N failed`; the exit code is 1 when one failed. A missing browser is a failure when CI=true,
+else a loud skip.
 """
 
 import argparse
@@ -24,9 +24,11 @@ SIZE_LIMIT = 200 * 1024
 
 # A reload would lose this.
 MARK = "window.__opened = window.__opened || Math.random(); return window.__opened"
-PILL = "const pill = document.querySelector(`[data-edge=\"${arguments[0]}\"]`);"
-EDGE_STATE = PILL + "return pill && {state: pill.dataset.state, share: Number(pill.dataset.errorShare), " \
+PILL = 'const pill = document.querySelector(`[data-edge="${arguments[0]}"]`);'
+EDGE_STATE = (
+    PILL + "return pill && {state: pill.dataset.state, share: Number(pill.dataset.errorShare), "
     "rate: Number(pill.dataset.rate), words: pill.textContent}"
+)
 EDGE_IS = PILL + "return pill && arguments[1].includes(pill.dataset.state) && pill.textContent"
 EVERY_SERVICE = """return arguments[0].every((name) => {
   const card = document.querySelector(`.card[data-service="${name}"]`);
@@ -35,6 +37,12 @@ EVERY_SERVICE = """return arguments[0].every((name) => {
 SIDEWAYS = "return document.documentElement.scrollWidth - innerWidth"
 GROUND = "return getComputedStyle(document.body).backgroundColor"
 FOCUS = "const e = document.activeElement; return e.dataset.service || e.dataset.edge || e.id"
+OUTLINED = """const style = getComputedStyle(document.activeElement);
+return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0"""
+RATES = """const cells = [...document.querySelectorAll("#table tbody tr td:nth-child(4)")];
+return cells.map((cell) => parseFloat(cell.textContent))"""
+SHEET = """const box = document.getElementById("panel").getBoundingClientRect();
+return box.top > 100 && box.bottom <= innerHeight + 1"""
 LIVE = "return document.getElementById('live').dataset.state === 'live'"
 
 
@@ -61,7 +69,12 @@ def check(condition, message):
 
 def test_shows_who_calls_whom(page):
     page.ready("#window=30")
-    for edge in ["emojify-ingress→emojify-website", "emojify-ingress→emojify-api", "emojify-api→emojify-facebox", EDGE]:
+    for edge in [
+        "emojify-ingress→emojify-website",
+        "emojify-ingress→emojify-api",
+        "emojify-api→emojify-facebox",
+        EDGE,
+    ]:
         now = page.browser.run(EDGE_STATE, edge)
         check(now and now["rate"] > 0, f"{edge} carries traffic: {now}")
     page.browser.until("a healthy edge at first", EDGE_IS, EDGE, ["ok"], seconds=SEES_RECOVERY_SECONDS)
@@ -78,7 +91,17 @@ def test_details_of_a_call(page):
     browser.click(f'[data-edge="{EDGE}"]')
     browser.until("the details", "return !document.getElementById('panel').hidden")
     text = browser.run("return document.getElementById('panel').textContent")
-    for word in ["gRPC methods", "Check", "Get", "Put", "Exists", "emojify.Cache", "gRPC statuses", "OK", "Instance to instance"]:
+    for word in [
+        "gRPC methods",
+        "Check",
+        "Get",
+        "Put",
+        "Exists",
+        "emojify.Cache",
+        "gRPC statuses",
+        "OK",
+        "Instance to instance",
+    ]:
         check(word in text, f"{word!r} is in the details of {EDGE}: {text[:400]}")
     pairs = browser.run("return document.querySelectorAll('[data-pair]').length")
     check(pairs >= 2, f"the pairs of instances are shown: {pairs}")
@@ -93,8 +116,10 @@ def test_a_fault_shows_and_goes(page):
     mark = browser.run(MARK)
     browser.until("the fault switches", "return !document.getElementById('faults-open').hidden", seconds=10)
     browser.click("#faults-open")
-    target = "const s = document.getElementById('fault-target'); const o = [...s.options].map((one) => one.value); " \
+    target = (
+        "const s = document.getElementById('fault-target'); const o = [...s.options].map((one) => one.value); "
         "if (!o.includes(arguments[0])) return null; s.value = arguments[0]; return o"
+    )
     browser.until(f"the target {FAULT[0]}", target, FAULT[0])
     browser.run("document.getElementById('fault-value').value = arguments[0]", FAULT[1])
     browser.click("#fault-on")
@@ -146,21 +171,23 @@ def test_keyboard(page):
             break
     order = [seen.index(name) for name in ["emojify-ingress", "emojify-api", EDGE, "emojify-cache"] if name in seen]
     check(len(order) == 4 and order == sorted(order), f"callers, their calls, callees: {seen}")
-    outline = "const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0"
-    check(browser.run(outline), "focus is visible")
+    check(browser.run(OUTLINED), "focus is visible")
     browser.press("ArrowLeft")
     moved = browser.run(FOCUS)
     check(moved != "emojify-cache" and moved, f"an arrow key moves on: {moved}")
     browser.press("Enter")
     browser.until("Enter opens", "return !document.getElementById('panel').hidden")
-    check(browser.run("return document.getElementById('panel').contains(document.activeElement)"), "reading goes on there")
+    check(
+        browser.run("return document.getElementById('panel').contains(document.activeElement)"),
+        "reading goes on there",
+    )
     browser.press("Escape")
     browser.until("Esc closes", "return document.getElementById('panel').hidden")
     check(browser.run(FOCUS) == moved, "the focus is back where it was")
     browser.press("/")
     check(browser.run(FOCUS) == "search", "/ searches")
     browser.press(*"facebox")
-    faint = "return document.querySelector('[data-service=traffic], [data-service=emojify-website]').classList.contains('faint')"
+    faint = "return document.querySelector('[data-service=emojify-website]').classList.contains('faint')"
     browser.until("others are faint", faint)
     browser.press("Escape")
     browser.press("t")
@@ -177,8 +204,7 @@ def test_table_sorts(page):
     browser = page.browser
     browser.press("t")
     browser.click('[data-sort="rate"]')
-    rates = "return [...document.querySelectorAll('#table tbody tr td:nth-child(4)')].map((cell) => parseFloat(cell.textContent))"
-    down = browser.run(rates)
+    down = browser.run(RATES)
     check(len(down) >= 4 and down == sorted(down, reverse=True), f"by rate, downwards: {down}")
     sort = "return document.querySelector('[data-sort=rate]').closest('th').getAttribute('aria-sort')"
     check(browser.run(sort) == "descending", "aria-sort")
@@ -192,12 +218,10 @@ def test_phone(page):
         page.ready() if not hash_ else browser.open("about:blank")
         browser.open(f"{page.base}/ui/{hash_}")
         browser.until("live", LIVE, seconds=20)
-        time_to_draw = "return document.querySelectorAll('.card').length > 4 || document.querySelectorAll('#table tr').length > 4"
-        browser.until("drawn", time_to_draw)
+        browser.until("drawn", "return document.querySelectorAll('.card, #table tr').length > 4")
         check(browser.run(SIDEWAYS) <= 0, f"no sideways scrolling at 390 px with {hash_ or 'the graph'}")
         page.picture("phone" + hash_.replace("#", "-").replace("=", "-").replace("&", "-"))
-    sheet = "const r = document.getElementById('panel').getBoundingClientRect(); return r.top > 100 && r.bottom <= innerHeight + 1"
-    check(browser.run(sheet), "the details are a sheet")
+    check(browser.run(SHEET), "the details are a sheet")
     browser.size(1440, 900)
 
 
@@ -222,14 +246,20 @@ def test_stale_is_said(page):
     page.ready()
     browser = page.browser
     browser.cdp("Network.enable")
-    browser.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    browser.cdp(
+        "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
+    )
     try:
         # The browser keeps an open stream when it is put offline; a new window needs a new one.
         browser.press("3")
-        browser.until("stale", "return document.getElementById('live').textContent.startsWith('stale since')", seconds=20)
+        browser.until(
+            "stale", "return document.getElementById('live').textContent.startsWith('stale since')", seconds=20
+        )
         page.picture("stale")
     finally:
-        browser.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+        browser.cdp(
+            "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
     browser.until("live again", LIVE, seconds=20)
 
 
@@ -241,8 +271,10 @@ def test_small_and_clean(page):
       && one.name.includes('/ui/')).reduce((all, one) => all + one.decodedBodySize, 0)""")
     check(0 < total < SIZE_LIMIT, f"{total} bytes of page and assets")
     print(f"     {total} bytes of page and assets, uncompressed")
-    elsewhere = browser.run("return performance.getEntriesByType('resource').map((one) => one.name)"
-                            ".filter((name) => !name.startsWith(location.origin) && !name.startsWith('data:'))")
+    elsewhere = browser.run(
+        "return performance.getEntriesByType('resource').map((one) => one.name)"
+        ".filter((name) => !name.startsWith(location.origin) && !name.startsWith('data:'))"
+    )
     check(not elsewhere, f"nothing from elsewhere: {elsewhere}")
 
 

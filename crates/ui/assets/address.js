@@ -21,7 +21,10 @@ function write() {
   const words = new URLSearchParams();
   const { selected } = looking;
   if (selected?.kind === "service") words.set("service", selected.id);
-  if (selected?.kind === "edge") { words.set("from", selected.from); words.set("to", selected.to); }
+  if (selected?.kind === "edge") {
+    words.set("from", selected.from);
+    words.set("to", selected.to);
+  }
   if (looking.window !== 60) words.set("window", String(looking.window));
   if (looking.view !== "graph") words.set("view", looking.view);
   if (looking.query) words.set("search", looking.query);

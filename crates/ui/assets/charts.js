@@ -35,15 +35,33 @@ export function chart(given) {
     event.stopPropagation();
     onHover(Math.max(0, Math.min(values.length - 1, (at ?? values.length - 1) + way)));
   };
-  const summary = known.length ? `${title}: now ${format(last)}, at most ${format(Math.max(...known))}` : `${title}: no data`;
-  return h("figure", { class: "chart", "data-key": `chart ${title}`, "data-tone": given.tone },
+  const summary = known.length
+    ? `${title}: now ${format(last)}, at most ${format(Math.max(...known))}`
+    : `${title}: no data`;
+  return h(
+    "figure",
+    { class: "chart", "data-key": `chart ${title}`, "data-tone": given.tone },
     h("figcaption", {}, h("span", {}, title), h("span", { class: "when" }, when), h("b", {}, format(shown))),
-    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0", "aria-label": summary, onkeydown: keys,
-      onblur: () => onHover(null), onpointermove: (event) => onHover(index(event)), onpointerleave: () => onHover(null) },
-    axes(top, format, values.length, step, x, y),
-    drawing(given, values, x, y, inner),
-    at === null ? null : svg("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: TOP + inner.height }),
-    at === null || values[at] === null ? null : svg("circle", { class: "point", cx: x(at), cy: y(values[at]), r: 3.4 })));
+    svg(
+      "svg",
+      {
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        role: "img",
+        tabindex: "0",
+        "aria-label": summary,
+        onkeydown: keys,
+        onblur: () => onHover(null),
+        onpointermove: (event) => onHover(index(event)),
+        onpointerleave: () => onHover(null),
+      },
+      axes(top, format, values.length, step, x, y),
+      drawing(given, values, x, y, inner),
+      at === null ? null : svg("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: TOP + inner.height }),
+      at === null || values[at] === null
+        ? null
+        : svg("circle", { class: "point", cx: x(at), cy: y(values[at]), r: 3.4 }),
+    ),
+  );
 }
 
 const ago = (span) => (span < 1 ? "now" : `${seconds(span)} ago`);
@@ -51,22 +69,37 @@ const ago = (span) => (span < 1 ? "now" : `${seconds(span)} ago`);
 function axes(top, format, length, step, x, y) {
   const lines = [0, top / 2, top].flatMap((value) => [
     svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
-    svg("text", { class: "tick", x: LEFT - 6, y: y(value) + 3.4, "text-anchor": "end" }, value ? format(value).replace(".0", "") : "0"),
+    svg(
+      "text",
+      { class: "tick", x: LEFT - 6, y: y(value) + 3.4, "text-anchor": "end" },
+      value ? format(value).replace(".0", "") : "0",
+    ),
   ]);
   const span = length * step;
-  const moments = [[0, `−${seconds(span)}`, "start"], [(length - 1) / 2, `−${seconds(span / 2)}`, "middle"],
-    [length - 1, "now", "end"]];
+  const moments = [
+    [0, `−${seconds(span)}`, "start"],
+    [(length - 1) / 2, `−${seconds(span / 2)}`, "middle"],
+    [length - 1, "now", "end"],
+  ];
   if (length < 2) return lines;
-  return [...lines, ...moments.map(([i, words, anchor]) =>
-    svg("text", { class: "tick", x: x(i), y: HEIGHT - 4, "text-anchor": anchor }, words))];
+  return [
+    ...lines,
+    ...moments.map(([i, words, anchor]) =>
+      svg("text", { class: "tick", x: x(i), y: HEIGHT - 4, "text-anchor": anchor }, words),
+    ),
+  ];
 }
 
 function drawing({ style }, values, x, y, inner) {
   const floor = TOP + inner.height;
   if (style === "bars") {
     const width = Math.max(1, (inner.width / Math.max(1, values.length)) * 0.72);
-    const bars = values.map((value, i) => (value > 0
-      ? `M${(x(i) - width / 2).toFixed(1)} ${floor}V${Math.min(floor - 1.5, y(value)).toFixed(1)}h${width.toFixed(1)}V${floor}Z` : ""));
+    const bars = values.map((value, i) =>
+      value > 0
+        ? `M${(x(i) - width / 2).toFixed(1)} ${floor}V${Math.min(floor - 1.5, y(value)).toFixed(1)}` +
+          `h${width.toFixed(1)}V${floor}Z`
+        : "",
+    );
     return svg("path", { class: "bars", d: bars.join("") || "M0 0" });
   }
   // A gap in the data is a gap in the line.
@@ -77,7 +110,11 @@ function drawing({ style }, values, x, y, inner) {
     runs[runs.length - 1].push(`${x(i).toFixed(1)} ${y(value).toFixed(1)}`);
   });
   const stroke = runs.map((run) => `M${run.length === 1 ? `${run[0]}L${run[0]}` : run.join("L")}`).join("");
-  const fill = runs.map((run) => `M${run[0].split(" ")[0]} ${floor}L${run.join("L")}L${run[run.length - 1].split(" ")[0]} ${floor}Z`);
-  return [style === "area" ? svg("path", { class: "fill", d: fill.join("") || "M0 0" }) : null,
-    svg("path", { class: "stroke", d: stroke || "M0 0" })];
+  const fill = runs.map(
+    (run) => `M${run[0].split(" ")[0]} ${floor}L${run.join("L")}L${run[run.length - 1].split(" ")[0]} ${floor}Z`,
+  );
+  return [
+    style === "area" ? svg("path", { class: "fill", d: fill.join("") || "M0 0" }) : null,
+    svg("path", { class: "stroke", d: stroke || "M0 0" }),
+  ];
 }

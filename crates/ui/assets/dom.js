@@ -9,7 +9,9 @@ function build(element, props, children) {
     else if (name === "value" || name === "checked") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -22,7 +24,8 @@ const HANDLERS = ["onclick", "onkeydown", "onpointermove", "onpointerleave", "on
 /// Makes `old` equal to `fresh`, touching only what differs, so that focus, hover and scroll survive an update.
 export function morph(old, fresh) {
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of fresh.attributes)
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const name of HANDLERS) if (old[name] !== fresh[name]) old[name] = fresh[name];
   morphChildren(old, [...fresh.childNodes]);
 }
@@ -37,13 +40,19 @@ export function morphChildren(parent, fresh) {
     if (match && !key && match.nodeType === 1 && match.dataset.key) match = null;
     if (match && match.nodeName === next.nodeName) {
       if (match !== at) parent.insertBefore(match, at);
-      if (next.nodeType === 3) { if (match.data !== next.data) match.data = next.data; } else morph(match, next);
+      if (next.nodeType === 3) {
+        if (match.data !== next.data) match.data = next.data;
+      } else morph(match, next);
       at = match.nextSibling;
     } else {
       parent.insertBefore(next, at);
     }
   }
-  while (at) { const next = at.nextSibling; at.remove(); at = next; }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
 }
 
 export function setText(element, text) {

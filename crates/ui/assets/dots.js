@@ -1,6 +1,6 @@
 // Requests as dots that travel along the calls: more dots for more requests, diamonds for those that fail.
 
-const SPEED = 70;          // world units per second
+const SPEED = 70; // world units per second
 const MOST_DOTS = 900;
 const PER_SEGMENT = 14;
 const SLOW_DEVICE_FRAME = 33;
@@ -28,7 +28,8 @@ export function pointAt({ points }, distance) {
   let [low, high] = [0, points.length - 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
-    if (points[middle].at <= distance) low = middle; else high = middle;
+    if (points[middle].at <= distance) low = middle;
+    else high = middle;
   }
   const [a, b] = [points[low], points[high]];
   const share = b.at > a.at ? (distance - a.at) / (b.at - a.at) : 0;
@@ -52,11 +53,16 @@ export class Dots {
     this.view = view;
     this.context = canvas.getContext("2d");
     this.#still.addEventListener("change", () => this.#clear());
-    const frame = (now) => { this.#frame(now); requestAnimationFrame(frame); };
+    const frame = (now) => {
+      this.#frame(now);
+      requestAnimationFrame(frame);
+    };
     requestAnimationFrame(frame);
   }
 
-  repaint() { this.#colours = null; }
+  repaint() {
+    this.#colours = null;
+  }
 
   /// `edges` with rate, share and state; `curves` by edge id as made by `sample`; `shown` says which are not faint.
   update(edges, curves, shown) {
@@ -69,17 +75,26 @@ export class Dots {
       // A new number of dots makes them jump, so it follows the rate only when that has really changed.
       const basis = old && Math.abs(Math.log(rate / old.basis)) < 0.5 ? old.basis : rate;
       const wanted = Math.round((curve.total / 130) * Math.sqrt(basis));
-      lines.set(edge.id, { curve, basis, count: Math.min(18, Math.max(1, wanted)), share: edge.now.share ?? edge.share,
-        faint: !shown(edge), seed: [...edge.id].reduce((n, c) => (n * 31 + c.charCodeAt(0)) % 9973, 7) });
+      lines.set(edge.id, {
+        curve,
+        basis,
+        count: Math.min(18, Math.max(1, wanted)),
+        share: edge.now.share ?? edge.share,
+        faint: !shown(edge),
+        seed: [...edge.id].reduce((n, c) => (n * 31 + c.charCodeAt(0)) % 9973, 7),
+      });
     }
     const total = [...lines.values()].reduce((n, line) => n + line.count, 0);
-    if (total > MOST_DOTS) for (const line of lines.values()) {
-      line.count = Math.max(1, Math.floor((line.count * MOST_DOTS) / total));
-    }
+    if (total > MOST_DOTS)
+      for (const line of lines.values()) {
+        line.count = Math.max(1, Math.floor((line.count * MOST_DOTS) / total));
+      }
     this.#lines = lines;
   }
 
-  #clear() { this.context.clearRect(0, 0, this.canvas.width, this.canvas.height); }
+  #clear() {
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
 
   #frame(now) {
     if (this.#still.matches || document.hidden || !this.#lines.size || !this.canvas.offsetParent) return;
@@ -113,7 +128,10 @@ export class Dots {
     context.beginPath();
     if (fails) {
       const r = 5.2 * size;
-      context.moveTo(x, y - r); context.lineTo(x + r, y); context.lineTo(x, y + r); context.lineTo(x - r, y);
+      context.moveTo(x, y - r);
+      context.lineTo(x + r, y);
+      context.lineTo(x, y + r);
+      context.lineTo(x - r, y);
       context.closePath();
     } else {
       context.arc(x, y, 3.1 * size, 0, Math.PI * 2);
@@ -126,8 +144,11 @@ export class Dots {
   }
 
   #readColours() {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
+    // A custom property comes back as written; a real one comes back as the colour that is seen.
+    const colour = (name) => {
+      this.canvas.style.color = `var(${name})`;
+      return getComputedStyle(this.canvas).color;
+    };
     return { ok: colour("--dot"), error: colour("--error"), ground: colour("--ground") };
   }
 }

@@ -1,15 +1,32 @@
 // Numbers as people read them. A no-break space stands before every unit.
 
-const GRPC = ["OK", "Cancelled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists",
-  "PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal",
-  "Unavailable", "DataLoss", "Unauthenticated"];
+const GRPC = [
+  "OK",
+  "Cancelled",
+  "Unknown",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Aborted",
+  "OutOfRange",
+  "Unimplemented",
+  "Internal",
+  "Unavailable",
+  "DataLoss",
+  "Unauthenticated",
+];
 /// The statuses that are the callee's fault, as the server counts them.
 const GRPC_ERRORS = new Set([2, 4, 8, 12, 13, 14, 15]);
 
 export const grpcName = (code) => GRPC[code] ?? `status ${code}`;
 export const grpcIsError = (code) => GRPC_ERRORS.has(Number(code));
 
-const fixed = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const fixed = (value, digits) =>
+  value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 export function count(value) {
   if (value >= 1e6) return `${fixed(value / 1e6, 1)}M`;
@@ -47,7 +64,10 @@ export function ms(value) {
 export function bytes(value) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let power = 0;
-  while (value >= 1000 && power < units.length - 1) { value /= 1000; power += 1; }
+  while (value >= 1000 && power < units.length - 1) {
+    value /= 1000;
+    power += 1;
+  }
   return `${fixed(value, power && value < 100 ? 1 : 0)} ${units[power]}`;
 }
 

@@ -1,10 +1,10 @@
 // The graph: cards for services, curves for calls, and a label on every curve that is also its button.
 
-import { $, h, setData, setText, svg } from "./dom.js";
+import { arrowHead, fillCard, fillLine, makeCard } from "./cards.js";
+import { $, h, svg } from "./dom.js";
 import { Dots, pointAt, sample } from "./dots.js";
-import { ms, percent, perSecond, protocolName } from "./format.js";
 import { arrange, curves, place } from "./layout.js";
-import { SIGNS, edgeMatches, matches } from "./mesh.js";
+import { edgeMatches, matches } from "./mesh.js";
 import { Viewport } from "./viewport.js";
 
 const WIDE = { width: 208, height: 100, gapAlong: 158, gapAcross: 40, vertical: false };
@@ -49,7 +49,9 @@ export class Graph {
     this.world.addEventListener("keydown", (event) => this.#arrow(event));
     this.world.addEventListener("focusin", (event) => this.#focused(event.target));
     // The switches stand beside the graph, not on it.
-    addEventListener("faults", () => { if (!this.view.touched && innerWidth > PHONE) this.fit(READABLE); });
+    addEventListener("faults", () => {
+      if (!this.view.touched && innerWidth > PHONE) this.fit(READABLE);
+    });
     $("zoom").addEventListener("click", (event) => this.zoom(event.target.dataset.zoom));
   }
 
@@ -62,7 +64,8 @@ export class Graph {
   update(mesh) {
     this.#mesh = mesh;
     this.#remember(mesh);
-    const size = this.stage.clientWidth < 640 && this.stage.clientHeight > this.stage.clientWidth * 0.8 ? TALL : WIDE;
+    const size =
+      this.stage.clientWidth < 640 && this.stage.clientHeight > this.stage.clientWidth * 0.8 ? TALL : WIDE;
     const shape = JSON.stringify([[...mesh.services.keys()].sort(), [...this.#known.keys()].sort()]);
     this.world.classList.toggle("tall", size.vertical);
     this.#cardsOf(mesh);
@@ -102,17 +105,23 @@ export class Graph {
     const before = this.#placed;
     this.#target = target;
     this.#inReadingOrder(target);
-    if (first || this.calm.matches || !before) { this.#show(target); this.fit(READABLE); return; }
+    if (first || this.calm.matches || !before) {
+      this.#show(target);
+      this.fit(READABLE);
+      return;
+    }
     const start = performance.now();
     const glide = (now) => {
       // A newer arrangement has its own glide.
       if (this.#target !== target) return;
       const done = Math.min(1, (now - start) / GLIDE);
       const eased = 1 - (1 - done) ** 3;
-      const nodes = new Map([...target.nodes].map(([name, to]) => {
-        const from = before.nodes.get(name) ?? to;
-        return [name, { x: from.x + (to.x - from.x) * eased, y: from.y + (to.y - from.y) * eased }];
-      }));
+      const nodes = new Map(
+        [...target.nodes].map(([name, to]) => {
+          const from = before.nodes.get(name) ?? to;
+          return [name, { x: from.x + (to.x - from.x) * eased, y: from.y + (to.y - from.y) * eased }];
+        }),
+      );
       this.#show({ ...target, nodes });
       if (done < 1) requestAnimationFrame(glide);
     };
@@ -129,12 +138,21 @@ export class Graph {
     const most = Math.max(...this.#arranged.layers.map((layer) => layer.length), 2);
     const spare = (clientHeight - margins.top - margins.bottom) / scale - tight.height;
     if (size.vertical || spare < 40 || scale < READABLE) return tight;
-    return place(this.#arranged, { ...size, gapAcross: size.gapAcross + Math.min(MOST_SPREAD, (spare * 0.6) / most) });
+    return place(this.#arranged, {
+      ...size,
+      gapAcross: size.gapAcross + Math.min(MOST_SPREAD, (spare * 0.6) / most),
+    });
   }
 
   #inReadingOrder(placed) {
-    const along = (name) => { const p = placed.nodes.get(name); return this.#size.vertical ? p.y : p.x; };
-    const across = (name) => { const p = placed.nodes.get(name); return this.#size.vertical ? p.x : p.y; };
+    const along = (name) => {
+      const p = placed.nodes.get(name);
+      return this.#size.vertical ? p.y : p.x;
+    };
+    const across = (name) => {
+      const p = placed.nodes.get(name);
+      return this.#size.vertical ? p.x : p.y;
+    };
     const sorted = (names) => [...names].sort((a, b) => along(a) - along(b) || across(a) - across(b));
     const wanted = sorted(placed.nodes.keys()).flatMap((name) => {
       const calls = [...this.#lines.values()].filter((line) => line.edge.source === name);
@@ -163,7 +181,15 @@ export class Graph {
       this.#samples.set(id, curve);
       if (!line) continue;
       const [x0, y0] = segments[0];
-      const path = `M${x0} ${y0}${segments.map((s) => `C${s.slice(2).map((n) => n.toFixed(1)).join(" ")}`).join("")}`;
+      const path = `M${x0} ${y0}${segments
+        .map(
+          (s) =>
+            `C${s
+              .slice(2)
+              .map((n) => n.toFixed(1))
+              .join(" ")}`,
+        )
+        .join("")}`;
       line.path.setAttribute("d", path);
       line.hit.setAttribute("d", path);
       line.arrow.setAttribute("d", arrowHead(curve));
@@ -175,8 +201,11 @@ export class Graph {
 
   /// The first place on the curve where the label covers no other.
   #free(curve, taken) {
-    const spots = (this.#known.size > MANY_CALLS ? [0.5] : PILL_PLACES).map((share) => pointAt(curve, curve.total * share));
-    const overlaps = (a) => taken.some((b) => Math.abs(a.x - b.x) < PILL.width && Math.abs(a.y - b.y) < PILL.height);
+    const spots = (this.#known.size > MANY_CALLS ? [0.5] : PILL_PLACES).map((share) =>
+      pointAt(curve, curve.total * share),
+    );
+    const overlaps = (a) =>
+      taken.some((b) => Math.abs(a.x - b.x) < PILL.width && Math.abs(a.y - b.y) < PILL.height);
     const spot = spots.find((one) => !overlaps(one)) ?? spots[0];
     taken.push(spot);
     return spot;
@@ -184,7 +213,10 @@ export class Graph {
 
   #cardsOf(mesh) {
     for (const [name, card] of this.#cards) {
-      if (!mesh.services.has(name)) { card.element.remove(); this.#cards.delete(name); }
+      if (!mesh.services.has(name)) {
+        card.element.remove();
+        this.#cards.delete(name);
+      }
     }
     for (const service of mesh.services.values()) {
       let card = this.#cards.get(service.name);
@@ -219,10 +251,22 @@ export class Graph {
 
   #makeLine(edge) {
     const choose = () => this.onSelect({ kind: "edge", id: edge.id, from: edge.source, to: edge.destination });
-    const line = { path: svg("path", { class: "line" }), arrow: svg("path", { class: "arrow" }), middle: { x: 0, y: 0 } };
-    line.pill = h("button", { class: "pill", type: "button", "data-edge": edge.id, onclick: choose },
-      h("span", { class: "sign" }), h("span", { class: "protocol" }), h("span", { class: "words" }));
-    const hover = (on) => () => { line.pill.classList.toggle("hover", on); line.path.classList.toggle("hover", on); };
+    const line = {
+      path: svg("path", { class: "line" }),
+      arrow: svg("path", { class: "arrow" }),
+      middle: { x: 0, y: 0 },
+    };
+    line.pill = h(
+      "button",
+      { class: "pill", type: "button", "data-edge": edge.id, onclick: choose },
+      h("span", { class: "sign" }),
+      h("span", { class: "protocol" }),
+      h("span", { class: "words" }),
+    );
+    const hover = (on) => () => {
+      line.pill.classList.toggle("hover", on);
+      line.path.classList.toggle("hover", on);
+    };
     line.hit = svg("path", { class: "hit", onclick: choose });
     for (const part of [line.hit, line.pill]) {
       part.addEventListener("pointerenter", hover(true));
@@ -269,7 +313,8 @@ export class Graph {
   }
 
   #margins() {
-    return innerWidth <= PHONE ? { top: 14, right: 12, bottom: 56, left: 12 }
+    return innerWidth <= PHONE
+      ? { top: 14, right: 12, bottom: 56, left: 12 }
       : { top: 36, right: $("faults").hidden ? 44 : $("faults").offsetWidth + 40, bottom: 64, left: 44 };
   }
 
@@ -308,15 +353,22 @@ export class Graph {
   revealSelected() {
     const { selected } = this.#looking;
     if (!this.#placed) return;
-    if (innerWidth <= PHONE) { this.#besideSheet(selected); return; }
+    if (innerWidth <= PHONE) {
+      this.#besideSheet(selected);
+      return;
+    }
     if (!selected) return;
-    const element = selected.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected.id)?.element;
+    const element =
+      selected.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected.id)?.element;
     if (element) this.#focused(element);
   }
 
   /// A phone shows the details over the graph: what they are about moves into what is left of it.
   #besideSheet(selected) {
-    if (!selected) { if (!this.view.touched) this.fit(READABLE); return; }
+    if (!selected) {
+      if (!this.view.touched) this.fit(READABLE);
+      return;
+    }
     const names = selected.kind === "edge" ? [selected.from, selected.to] : [selected.id];
     const spots = names.map((name) => this.#placed.nodes.get(name)).filter(Boolean);
     if (!spots.length) return;
@@ -327,7 +379,8 @@ export class Graph {
   }
 
   focus(selected) {
-    const element = selected?.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected?.id)?.element;
+    const element =
+      selected?.kind === "edge" ? this.#lines.get(selected.id)?.pill : this.#cards.get(selected?.id)?.element;
     (element ?? this.stage).focus({ preventScroll: true });
   }
 
@@ -335,7 +388,10 @@ export class Graph {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    const centre = (element) => { const b = this.#boxOf(element); return { x: b.x + b.width / 2, y: b.y + b.height / 2 }; };
+    const centre = (element) => {
+      const b = this.#boxOf(element);
+      return { x: b.x + b.width / 2, y: b.y + b.height / 2 };
+    };
     const here = centre(event.target);
     let [best, least] = [null, Infinity];
     for (const element of this.world.children) {
@@ -344,82 +400,11 @@ export class Graph {
       const [dx, dy] = [there.x - here.x, there.y - here.y];
       const ahead = dx * way[0] + dy * way[1];
       const aside = Math.abs(dx * way[1]) + Math.abs(dy * way[0]);
-      if (ahead > 4 && ahead + 2 * aside < least) { best = element; least = ahead + 2 * aside; }
+      if (ahead > 4 && ahead + 2 * aside < least) {
+        best = element;
+        least = ahead + 2 * aside;
+      }
     }
     best?.focus({ preventScroll: true });
   }
-}
-
-function arrowHead({ points }) {
-  const tip = points[points.length - 1];
-  const back = points[Math.max(0, points.length - 2)];
-  const long = Math.hypot(tip.x - back.x, tip.y - back.y) || 1;
-  const [x, y] = [(tip.x - back.x) / long, (tip.y - back.y) / long];
-  const at = (along, aside) => `${(tip.x - x * along - y * aside).toFixed(1)} ${(tip.y - y * along + x * aside).toFixed(1)}`;
-  return `M${at(1, 0)}L${at(11, 5.5)}L${at(8.5, 0)}L${at(11, -5.5)}Z`;
-}
-
-function makeCard(name, onclick) {
-  const figure = (label) => {
-    const value = h("b", {});
-    return { value, element: h("span", {}, value, h("i", {}, label)) };
-  };
-  const parts = { sign: h("span", { class: "sign" }), rate: figure("requests"), share: figure("errors"), p99: figure("p99"),
-    instances: h("span", { class: "shapes" }), note: h("span", { class: "note" }) };
-  parts.element = h("button", { class: "card", type: "button", "data-service": name, onclick },
-    h("span", { class: "title" }, h("span", { class: "name", title: name }, name), parts.sign),
-    h("span", { class: "figures" }, parts.rate.element, parts.share.element, parts.p99.element),
-    h("span", { class: "foot" }, parts.instances, parts.note));
-  return parts;
-}
-
-const MOST_SHAPES = 8;
-
-function fillCard(card, service) {
-  const { stats, share, state, instances } = service;
-  setData(card.element, "state", state);
-  setData(card.element, "errorShare", stats.ErrorShare.toFixed(4));
-  setData(card.element, "rate", stats.Rate.toFixed(2));
-  setData(card.element, "entry", service.entry);
-  setText(card.sign, SIGNS[state]);
-  setText(card.rate.value, perSecond(stats.Rate));
-  setText(card.share.value, stats.Requests ? percent(share) : "–");
-  setText(card.p99.value, ms(stats.Requests ? stats.P99Ms : null));
-  const shown = instances.slice(0, MOST_SHAPES);
-  while (card.instances.children.length > shown.length) card.instances.lastChild.remove();
-  shown.forEach((instance, i) => {
-    const shape = card.instances.children[i] ?? card.instances.appendChild(h("i", {}));
-    setData(shape, "state", instance.state);
-    const title = `${instance.ID} on ${instance.Node}: ${instance.Status}, ${percent(instance.stats.ErrorShare)} errors`;
-    if (shape.title !== title) shape.title = title;
-  });
-  const more = instances.length - shown.length;
-  const words = instances.length === 1 ? "1 instance" : `${instances.length} instances`;
-  setText(card.note, service.status && service.status !== "passing" ? service.status : more > 0 ? `+${more}` : words);
-  const label = `${service.name}: ${service.status || "not registered"}, ${perSecond(stats.Rate)}, ` +
-    `${percent(share)} errors, p99 ${ms(stats.P99Ms)}, ${words}`;
-  if (card.element.getAttribute("aria-label") !== label) card.element.setAttribute("aria-label", label);
-}
-
-function fillLine(line, edge) {
-  const { stats, share, state, refused } = edge;
-  const width = Math.min(9, 1.6 + 1.7 * Math.log10(1 + stats.Rate));
-  line.path.setAttribute("stroke-width", width.toFixed(1));
-  for (const part of [line.path, line.arrow, line.pill]) {
-    setData(part, "state", state);
-    setData(part, "refused", refused > 0);
-  }
-  setData(line.pill, "errorShare", stats.ErrorShare.toFixed(4));
-  setData(line.pill, "rate", stats.Rate.toFixed(2));
-  setData(line.pill, "requests", stats.TotalRequests);
-  setText(line.pill.children[1], edge.protocol === "http" || state === "refused" ? "" : protocolName(edge.protocol));
-  setText(line.pill.firstChild, state === "ok" && !refused ? "" : refused && state !== "error" ? SIGNS.refused : SIGNS[state]);
-  const failing = state === "warn" || state === "error";
-  const parts = [state === "refused" ? `${refused} refused` : perSecond(stats.Rate)];
-  if (failing) parts.push(percent(share));
-  if (refused && state !== "refused") parts.push(`${refused} refused`);
-  setText(line.pill.lastChild, parts.join(" · "));
-  const label = `${edge.source} calls ${edge.destination}${edge.protocol ? ` by ${edge.protocol}` : ""}: ` +
-    `${perSecond(stats.Rate)}, ${percent(share)} errors, p99 ${ms(stats.P99Ms)}${refused ? `, ${refused} refused` : ""}`;
-  if (line.pill.getAttribute("aria-label") !== label) line.pill.setAttribute("aria-label", label);
 }

@@ -11,8 +11,7 @@ export function arrange(names, edges, before) {
   const linked = new Set(edges.flatMap((edge) => [edge.source, edge.destination]));
   const nodes = [...names].filter((name) => linked.has(name)).sort();
   const alone = [...names].filter((name) => !linked.has(name)).sort();
-  const links = edges.filter((edge) => edge.source !== edge.destination)
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
+  const links = edges.filter((edge) => edge.source !== edge.destination).sort((a, b) => (a.id < b.id ? -1 : 1));
   const forward = orient(nodes, links);
   const rank = rankOf(nodes, forward);
   const graph = bend(nodes, forward, rank);
@@ -43,10 +42,17 @@ function orient(nodes, links) {
       const top = path[path.length - 1];
       const [name, at] = top;
       const child = next.get(name)[at];
-      if (child === undefined) { seen.set(name, "done"); path.pop(); continue; }
+      if (child === undefined) {
+        seen.set(name, "done");
+        path.pop();
+        continue;
+      }
       top[1] += 1;
       if (seen.get(child) === "open") back.add(`${name}→${child}`);
-      else if (!seen.has(child)) { seen.set(child, "open"); path.push([child, 0]); }
+      else if (!seen.has(child)) {
+        seen.set(child, "open");
+        path.push([child, 0]);
+      }
     }
   }
   return links.map((link) => {
@@ -72,7 +78,8 @@ function rankOf(nodes, links) {
     }
   }
   // Whoever is called by nobody stands just before the first that it calls.
-  for (const name of roots) rank.set(name, Math.max(0, Math.min(...next.get(name).map((child) => rank.get(child))) - 1));
+  for (const name of roots)
+    rank.set(name, Math.max(0, Math.min(...next.get(name).map((child) => rank.get(child))) - 1));
   return rank;
 }
 
@@ -99,8 +106,15 @@ function bend(nodes, links, rank) {
   }
   for (let at = 0; at < layers.length; at += 1) layers[at] ??= [];
   const [up, down] = [new Map(), new Map()];
-  for (const layer of layers) for (const id of layer) { up.set(id, []); down.set(id, []); }
-  for (const [a, b] of steps) { down.get(a).push(b); up.get(b).push(a); }
+  for (const layer of layers)
+    for (const id of layer) {
+      up.set(id, []);
+      down.set(id, []);
+    }
+  for (const [a, b] of steps) {
+    down.get(a).push(b);
+    up.get(b).push(a);
+  }
   return { layers, chains, up, down };
 }
 
@@ -120,15 +134,23 @@ function order(graph, before) {
     const list = downward ? layers.slice(1) : layers.slice(0, -1).reverse();
     for (const layer of list) {
       const beside = downward ? up : down;
-      const centre = new Map(layer.map((id) => {
-        const ids = beside.get(id);
-        return [id, ids.length ? ids.reduce((total, other) => total + at.get(other), 0) / ids.length : at.get(id)];
-      }));
+      const centre = new Map(
+        layer.map((id) => {
+          const ids = beside.get(id);
+          return [
+            id,
+            ids.length ? ids.reduce((total, other) => total + at.get(other), 0) / ids.length : at.get(id),
+          ];
+        }),
+      );
       layer.sort((a, b) => centre.get(a) - centre.get(b) || at.get(a) - at.get(b));
       layer.forEach((id, i) => at.set(id, i));
     }
     const now = crossings(layers, down);
-    if (now < fewest) { fewest = now; best = layers.map((layer) => [...layer]); }
+    if (now < fewest) {
+      fewest = now;
+      best = layers.map((layer) => [...layer]);
+    }
   }
   layers.splice(0, layers.length, ...best);
 }
@@ -137,8 +159,13 @@ function crossings(layers, down) {
   let total = 0;
   for (let i = 0; i + 1 < layers.length; i += 1) {
     const at = new Map(layers[i + 1].map((id, place) => [id, place]));
-    const ends = layers[i].flatMap((id) => down.get(id).map((other) => at.get(other)).filter((p) => p !== undefined)
-      .sort((a, b) => a - b));
+    const ends = layers[i].flatMap((id) =>
+      down
+        .get(id)
+        .map((other) => at.get(other))
+        .filter((p) => p !== undefined)
+        .sort((a, b) => a - b),
+    );
     total += inversions(ends, layers[i + 1].length);
   }
   return total;
@@ -165,17 +192,21 @@ export function place(arranged, size) {
   const at = new Map();
   for (const layer of layers) {
     let next = 0;
-    for (const id of layer) { at.set(id, next + thick(id) / 2); next += thick(id) + size.gapAcross; }
+    for (const id of layer) {
+      at.set(id, next + thick(id) / 2);
+      next += thick(id) + size.gapAcross;
+    }
     const half = (next - size.gapAcross) / 2;
     for (const id of layer) at.set(id, at.get(id) - half);
   }
   for (let round = 0; round < STRAIGHTEN; round += 1) {
     const both = round >= STRAIGHTEN - 2;
     const list = round % 2 ? [...layers].reverse() : layers;
-    for (const layer of list) straighten(layer, at, thick, size.gapAcross, (id) => {
-      if (both) return [...up.get(id), ...down.get(id)];
-      return (round % 2 ? down : up).get(id);
-    });
+    for (const layer of list)
+      straighten(layer, at, thick, size.gapAcross, (id) => {
+        if (both) return [...up.get(id), ...down.get(id)];
+        return (round % 2 ? down : up).get(id);
+      });
   }
   return finish(arranged, at, size, along, across);
 }
@@ -214,7 +245,10 @@ function finish(arranged, at, size, along, across) {
   const top = nodes.size ? height + 56 : 0;
   const gap = Math.max(16, size.gapAcross);
   const fit = Math.floor(((nodes.size ? width : 0) + gap) / (size.width + gap));
-  const columns = Math.max(1, fit || Math.min(size.vertical ? 2 : 5, Math.ceil(Math.sqrt(arranged.alone.length * 1.6))));
+  const columns = Math.max(
+    1,
+    fit || Math.min(size.vertical ? 2 : 5, Math.ceil(Math.sqrt(arranged.alone.length * 1.6))),
+  );
   arranged.alone.forEach((name, i) => {
     const spot = { x: (i % columns) * (size.width + gap), y: top + Math.floor(i / columns) * (size.height + gap) };
     nodes.set(name, spot);
@@ -232,7 +266,10 @@ export function curves(arranged, placed, size, edges) {
     const chain = arranged.chains.get(edge.id);
     const from = placed.nodes.get(edge.source);
     if (!from) continue;
-    if (!chain) { result.set(edge.id, loop(from, size)); continue; }
+    if (!chain) {
+      result.set(edge.id, loop(from, size));
+      continue;
+    }
     const points = [ports.get(`${edge.id} out`)];
     for (const id of chain.points.slice(1, -1)) {
       const { x, y } = placed.bends.get(id);

@@ -1,7 +1,7 @@
 // The newest topology: one GET, then server-sent events of the same address, and polling while those do not come.
 
-const STALE_AFTER = 3500;      // a document comes every second
-const REOPEN_AFTER = 12_000;   // an event stream that is open and silent is dead
+const STALE_AFTER = 3500; // a document comes every second
+const REOPEN_AFTER = 12_000; // an event stream that is open and silent is dead
 const POLL_EVERY = 2000;
 const TICK = 500;
 
@@ -19,7 +19,9 @@ export class Live {
     this.onState = onState;
     setInterval(() => this.#tick(), TICK);
     addEventListener("online", () => this.watch(this.#window));
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.#tick(); });
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden) this.#tick();
+    });
   }
 
   /// Starts over with another window.
@@ -32,7 +34,9 @@ export class Live {
     this.#open();
   }
 
-  #address() { return `/v1/insight/topology?window=${this.#window}s`; }
+  #address() {
+    return `/v1/insight/topology?window=${this.#window}s`;
+  }
 
   async #poll() {
     const generation = this.#generation;

@@ -15,7 +15,10 @@ const states = new Map();
 let mesh = null;
 
 const graph = new Graph((selected) => select(selected));
-const live = new Live((document_) => { mesh = readMesh(document_); draw(); }, showLive);
+const live = new Live((document_) => {
+  mesh = readMesh(document_);
+  draw();
+}, showLive);
 
 function draw() {
   const first = !$("world").childElementCount;
@@ -41,14 +44,31 @@ function showLive({ state, way, age, why }) {
 
 function showSummary() {
   const edges = [...mesh.edges.values()];
-  const failing = edges.filter((edge) => edge.state === "error" || edge.state === "warn").sort((a, b) => b.share - a.share);
+  const failing = edges
+    .filter((edge) => edge.state === "error" || edge.state === "warn")
+    .sort((a, b) => b.share - a.share);
   const [first] = failing;
-  document.title = first ? `${SIGNS[first.state]} ${percent(first.share)} ${first.source} → ${first.destination} · Meshglass`
-    : mesh.services.size ? "All well · Meshglass" : "Meshglass";
+  document.title = first
+    ? `${SIGNS[first.state]} ${percent(first.share)} ${first.source} → ${first.destination} · Meshglass`
+    : mesh.services.size
+      ? "All well · Meshglass"
+      : "Meshglass";
   const words = first
-    ? [h("button", { type: "button", class: "link", "data-state": first.state, onclick: () => select({ kind: "edge", id: first.id, from: first.source, to: first.destination }) },
-      `${SIGNS[first.state]} ${failing.length === 1 ? "1 call" : `${failing.length} calls`} with errors`)]
-    : edges.length ? [h("span", {}, `${mesh.services.size} services, ${edges.length} calls, all well`)] : [];
+    ? [
+        h(
+          "button",
+          {
+            type: "button",
+            class: "link",
+            "data-state": first.state,
+            onclick: () => select({ kind: "edge", id: first.id, from: first.source, to: first.destination }),
+          },
+          `${SIGNS[first.state]} ${failing.length === 1 ? "1 call" : `${failing.length} calls`} with errors`,
+        ),
+      ]
+    : edges.length
+      ? [h("span", {}, `${mesh.services.size} services, ${edges.length} calls, all well`)]
+      : [];
   morphChildren($("summary"), words);
 }
 
@@ -59,8 +79,12 @@ function showEmpty() {
   $("empty").classList.toggle("slim", quiet);
   $("empty-commands").hidden = !nothing;
   setText($("empty-title"), nothing ? "No services yet" : "No calls yet");
-  setText($("empty-text"), nothing ? "Start the demo, or register a service with a sidecar and call it:"
-    : "Services are registered; once one calls another through its sidecar, the call appears here.");
+  setText(
+    $("empty-text"),
+    nothing
+      ? "Start the demo, or register a service with a sidecar and call it:"
+      : "Services are registered; once one calls another through its sidecar, the call appears here.",
+  );
 }
 
 /// Says what became better or worse, once.
@@ -71,7 +95,10 @@ function announce() {
     states.set(edge.id, edge.state);
     const bad = edge.state === "error" || edge.state === "refused";
     const wasBad = before === "error" || before === "refused";
-    if (before && bad !== wasBad) news.push(`${edge.source} to ${edge.destination} ${bad ? `is failing, ${percent(edge.share)} errors` : "has recovered"}`);
+    if (before && bad !== wasBad)
+      news.push(
+        `${edge.source} to ${edge.destination} ${bad ? `is failing, ${percent(edge.share)} errors` : "has recovered"}`,
+      );
   }
   if (news.length) $("announce").textContent = news.slice(0, 3).join("; ");
 }
@@ -83,7 +110,8 @@ function follow(changed) {
     showPanel(mesh, looking.selected);
     $("panel").scrollTop = 0;
     // Who chose with the keyboard goes on reading there; Esc leads back.
-    if (looking.selected && document.activeElement?.matches("#world :focus-visible, #table :focus-visible")) $("panel").focus();
+    if (looking.selected && document.activeElement?.matches("#world :focus-visible, #table :focus-visible"))
+      $("panel").focus();
   }
   graph.look(looking);
   if (changed.includes("selected")) requestAnimationFrame(() => graph.revealSelected());
@@ -92,7 +120,8 @@ function follow(changed) {
 
 function showControls() {
   const press = (group, key, value) => {
-    for (const button of $(group).children) button.setAttribute("aria-pressed", String(button.dataset[key] === String(value)));
+    for (const button of $(group).children)
+      button.setAttribute("aria-pressed", String(button.dataset[key] === String(value)));
   };
   press("windows", "window", looking.window);
   press("views", "view", looking.view);
@@ -106,7 +135,11 @@ function toggleTheme() {
   const root = document.documentElement;
   const now = root.dataset.theme ?? (dark.matches ? "dark" : "light");
   root.dataset.theme = now === "dark" ? "light" : "dark";
-  try { localStorage.setItem("meshglass.theme", root.dataset.theme); } catch { /* then it holds until the page is left */ }
+  try {
+    localStorage.setItem("meshglass.theme", root.dataset.theme);
+  } catch {
+    /* then it holds until the page is left */
+  }
   graph.dots.repaint();
 }
 
@@ -125,7 +158,10 @@ async function copyLink() {
 
 /// Closes the topmost thing and gives the focus back to what opened it.
 function close() {
-  if (!$("faults").hidden) { openFaults(false); return; }
+  if (!$("faults").hidden) {
+    openFaults(false);
+    return;
+  }
   if (document.activeElement === $("search") && (looking.query || !looking.selected)) {
     look({ query: "" });
     $("search").blur();
@@ -138,26 +174,40 @@ function close() {
 }
 
 const KEYS = {
-  "/": () => { $("search").focus(); $("search").select(); },
+  "/": () => {
+    $("search").focus();
+    $("search").select();
+  },
   "?": () => $("help").showModal(),
   g: () => look({ view: "graph" }),
   t: () => look({ view: "table" }),
   d: toggleTheme,
   e: () => look({ failing: !looking.failing }),
-  "+": () => graph.zoom("in"), "=": () => graph.zoom("in"),
-  "-": () => graph.zoom("out"), 0: () => graph.zoom("fit"),
-  1: () => look({ window: 30 }), 2: () => look({ window: 60 }), 3: () => look({ window: 300 }), 4: () => look({ window: 900 }),
+  "+": () => graph.zoom("in"),
+  "=": () => graph.zoom("in"),
+  "-": () => graph.zoom("out"),
+  0: () => graph.zoom("fit"),
+  1: () => look({ window: 30 }),
+  2: () => look({ window: 60 }),
+  3: () => look({ window: 300 }),
+  4: () => look({ window: 900 }),
 };
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-  if (event.key === "Escape") { close(); return; }
+  if (event.key === "Escape") {
+    close();
+    return;
+  }
   if (event.target.closest("input, select, textarea")) {
     if (event.key === "Enter" && event.target === $("search")) openFirstMatch();
     return;
   }
   const action = KEYS[event.key];
-  if (action) { event.preventDefault(); action(); }
+  if (action) {
+    event.preventDefault();
+    action();
+  }
 });
 
 function openFirstMatch() {
@@ -166,8 +216,12 @@ function openFirstMatch() {
 }
 
 function start() {
-  $("windows").addEventListener("click", (event) => { if (event.target.dataset.window) look({ window: Number(event.target.dataset.window) }); });
-  $("views").addEventListener("click", (event) => { if (event.target.dataset.view) look({ view: event.target.dataset.view }); });
+  $("windows").addEventListener("click", (event) => {
+    if (event.target.dataset.window) look({ window: Number(event.target.dataset.window) });
+  });
+  $("views").addEventListener("click", (event) => {
+    if (event.target.dataset.view) look({ view: event.target.dataset.view });
+  });
   $("search").addEventListener("input", (event) => look({ query: event.target.value.trim() }));
   $("failing").onclick = () => look({ failing: !looking.failing });
   $("theme").onclick = toggleTheme;
@@ -176,7 +230,9 @@ function start() {
   for (const button of document.querySelectorAll("[data-close]")) {
     button.onclick = () => (button.dataset.close === "help" ? $("help").close() : openFaults(false));
   }
-  $("help").addEventListener("click", (event) => { if (event.target === $("help")) $("help").close(); });
+  $("help").addEventListener("click", (event) => {
+    if (event.target === $("help")) $("help").close();
+  });
   dark.addEventListener("change", () => graph.dots.repaint());
   onLook(follow);
   showControls();

@@ -10,10 +10,32 @@ const RECENT_REQUESTS = 5;
 export const SIGNS = { idle: "·", ok: "●", warn: "▲", error: "◆", refused: "⊘" };
 const WORST = ["idle", "ok", "refused", "warn", "error"];
 
-const NONE = { Requests: 0, Rate: 0, Classes: {}, GRPCStatuses: {}, Errors: 0, ErrorShare: 0, Refused: 0, P50Ms: null,
-  P99Ms: null, Retries: 0, BytesReceived: 0, BytesSent: 0, TotalRequests: 0, TotalErrors: 0 };
+const NONE = {
+  Requests: 0,
+  Rate: 0,
+  Classes: {},
+  GRPCStatuses: {},
+  Errors: 0,
+  ErrorShare: 0,
+  Refused: 0,
+  P50Ms: null,
+  P99Ms: null,
+  Retries: 0,
+  BytesReceived: 0,
+  BytesSent: 0,
+  TotalRequests: 0,
+  TotalErrors: 0,
+};
 
-const stats = (given) => ({ ...NONE, ...given, Classes: given?.Classes ?? {}, GRPCStatuses: given?.GRPCStatuses ?? {} });
+/// A caller or callee whom no proxy could name.
+const named = (name) => name || "(unknown)";
+
+const stats = (given) => ({
+  ...NONE,
+  ...given,
+  Classes: given?.Classes ?? {},
+  GRPCStatuses: given?.GRPCStatuses ?? {},
+});
 
 export function stateOf(share, requests) {
   if (!requests) return "idle";
@@ -31,8 +53,18 @@ export function sum(list) {
   total.Classes = {};
   total.GRPCStatuses = {};
   for (const one of list) {
-    for (const key of ["Requests", "Rate", "Errors", "Refused", "Retries", "BytesReceived", "BytesSent", "TotalRequests",
-      "TotalErrors"]) total[key] += one[key];
+    for (const key of [
+      "Requests",
+      "Rate",
+      "Errors",
+      "Refused",
+      "Retries",
+      "BytesReceived",
+      "BytesSent",
+      "TotalRequests",
+      "TotalErrors",
+    ])
+      total[key] += one[key];
     for (const kind of ["Classes", "GRPCStatuses"]) {
       for (const [code, n] of Object.entries(one[kind])) total[kind][code] = (total[kind][code] ?? 0) + n;
     }
@@ -54,8 +86,13 @@ export function sumSeries(list) {
 
 function series(given) {
   const list = (name) => (Array.isArray(given?.[name]) ? given[name] : []);
-  return { StepSeconds: given?.StepSeconds || 1, EndMs: given?.EndMs ?? 0, Rate: list("Rate"), Errors: list("Errors"),
-    P99Ms: list("P99Ms") };
+  return {
+    StepSeconds: given?.StepSeconds || 1,
+    EndMs: given?.EndMs ?? 0,
+    Rate: list("Rate"),
+    Errors: list("Errors"),
+    P99Ms: list("P99Ms"),
+  };
 }
 
 /// What happened in the last ten seconds: a fault shows here long before it moves the share of the whole window.
@@ -78,8 +115,18 @@ function readEdge(given) {
   const answered = seen.Requests - refused;
   const state = refused && answered <= 0 ? "refused" : stateOf(share, seen.Requests);
   return {
-    id: `${given.Source}→${given.Destination}`, source: given.Source, destination: given.Destination,
-    protocol: given.Protocol ?? "", client, server, stats: seen, series: lines, now, share, refused, state,
+    id: `${named(given.Source)}→${named(given.Destination)}`,
+    source: named(given.Source),
+    destination: named(given.Destination),
+    protocol: given.Protocol ?? "",
+    client,
+    server,
+    stats: seen,
+    series: lines,
+    now,
+    share,
+    refused,
+    state,
     pairs: (given.Pairs ?? []).map((pair) => ({ ...pair, stats: stats(pair.Client) })),
     methods: (given.Methods ?? []).map((method) => ({ ...method, stats: stats(method.Client) })),
   };
@@ -93,12 +140,25 @@ function readInstance(given) {
 
 export function readMesh(given) {
   const services = new Map();
-  const add = (name, service) => services.set(name, { name, status: "", kind: "", inbound: stats({}), instances: [],
-    calls: [], callers: [], ...service });
+  const add = (name, service) =>
+    services.set(name, {
+      name,
+      status: "",
+      kind: "",
+      inbound: stats({}),
+      instances: [],
+      calls: [],
+      callers: [],
+      ...service,
+    });
   for (const service of given.Services ?? []) {
     if (service.Kind === "connect-proxy") continue;
-    add(service.Name, { status: service.Status, kind: service.Kind ?? "", inbound: stats(service.Inbound),
-      instances: (service.Instances ?? []).map(readInstance) });
+    add(named(service.Name), {
+      status: service.Status,
+      kind: service.Kind ?? "",
+      inbound: stats(service.Inbound),
+      instances: (service.Instances ?? []).map(readInstance),
+    });
   }
   const edges = new Map((given.Edges ?? []).map(readEdge).map((edge) => [edge.id, edge]));
   for (const edge of edges.values()) {
@@ -120,7 +180,10 @@ function finishService(service) {
   const now = recent(sumSeries(touching.map((edge) => edge.series)) ?? series(null));
   service.now = now;
   service.share = Math.max(service.stats.ErrorShare, now.share ?? 0);
-  service.state = worse(stateOf(service.share, service.stats.Requests), service.status ? healthState(service.status) : "idle");
+  service.state = worse(
+    stateOf(service.share, service.stats.Requests),
+    service.status ? healthState(service.status) : "idle",
+  );
 }
 
 /// The row to look at first: the largest share of errors, or, when nothing fails, one that is far slower than the rest.
@@ -130,13 +193,19 @@ export function worst(rows) {
   const failing = used.reduce((a, b) => (b.stats.ErrorShare > a.stats.ErrorShare ? b : a));
   if (failing.stats.ErrorShare >= SOME) return { row: failing, why: "most errors" };
   const slow = used.reduce((a, b) => ((b.stats.P99Ms ?? 0) > (a.stats.P99Ms ?? 0) ? b : a));
-  const others = used.filter((row) => row !== slow).map((row) => row.stats.P99Ms ?? 0).sort((a, b) => a - b);
+  const others = used
+    .filter((row) => row !== slow)
+    .map((row) => row.stats.P99Ms ?? 0)
+    .sort((a, b) => a - b);
   const usual = others[Math.floor(others.length / 2)];
   return (slow.stats.P99Ms ?? 0) > 2 * usual && slow.stats.P99Ms > 5 ? { row: slow, why: "slowest" } : null;
 }
 
 export function matches(name, query) {
-  return query.toLowerCase().split(/\s+/).every((word) => name.toLowerCase().includes(word));
+  return query
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => name.toLowerCase().includes(word));
 }
 
 export const edgeMatches = (edge, query) => matches(`${edge.source} ${edge.destination} ${edge.protocol}`, query);

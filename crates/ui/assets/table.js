@@ -32,9 +32,19 @@ export function showTable(mesh, looking) {
   edges.sort((a, b) => compare(column.of(a), column.of(b)) * (sorted.down ? -1 : 1) || (a.id < b.id ? -1 : 1));
   const rows = edges.map((edge) => row(edge, looking.selected?.id === edge.id));
   const none = h("p", { class: "quiet" }, mesh.edges.size ? "No call matches." : "No calls in this window.");
-  morphChildren($("table"), [h("table", {},
-    h("caption", { class: "unseen" }, "All calls, one a row"),
-    h("thead", {}, h("tr", {}, COLUMNS.map(heading))), h("tbody", {}, rows)), rows.length ? null : none].filter(Boolean));
+  morphChildren(
+    $("table"),
+    [
+      h(
+        "table",
+        {},
+        h("caption", { class: "unseen" }, "All calls, one a row"),
+        h("thead", {}, h("tr", {}, COLUMNS.map(heading))),
+        h("tbody", {}, rows),
+      ),
+      rows.length ? null : none,
+    ].filter(Boolean),
+  );
 }
 
 function heading(column) {
@@ -43,22 +53,48 @@ function heading(column) {
     sorted = { key: column.key, down: on ? !sorted.down : Boolean(column.show) };
     again();
   };
-  return h("th", { scope: "col", "data-rank": column.rank, class: column.show ? "number" : null,
-    "aria-sort": on ? (sorted.down ? "descending" : "ascending") : "none" },
-  h("button", { type: "button", onclick, "data-sort": column.key }, column.name, h("span", { "aria-hidden": "true" }, on ? (sorted.down ? " ↓" : " ↑") : "")));
+  return h(
+    "th",
+    {
+      scope: "col",
+      "data-rank": column.rank,
+      class: column.show ? "number" : null,
+      "aria-sort": on ? (sorted.down ? "descending" : "ascending") : "none",
+    },
+    h(
+      "button",
+      { type: "button", onclick, "data-sort": column.key },
+      column.name,
+      h("span", { "aria-hidden": "true" }, on ? (sorted.down ? " ↓" : " ↑") : ""),
+    ),
+  );
 }
 
 function row(edge, chosen) {
   const choose = () => select(edgeOf(edge.source, edge.destination));
   const sign = edge.refused && edge.state !== "error" ? SIGNS.refused : SIGNS[edge.state];
-  return h("tr", { "data-key": edge.id, "data-row": edge.id, "data-state": edge.state, class: chosen ? "chosen" : null, onclick: choose },
+  return h(
+    "tr",
+    {
+      "data-key": edge.id,
+      "data-row": edge.id,
+      "data-state": edge.state,
+      class: chosen ? "chosen" : null,
+      onclick: choose,
+    },
     COLUMNS.map((column) => {
       const value = column.of(edge);
       if (column.key === "source") {
         return h("th", { scope: "row" }, h("button", { type: "button", class: "link" }, value));
       }
       const words = column.show ? column.show(value) : value;
-      const signed = column.key === "errors" && edge.state !== "ok" ? [h("span", { class: "sign" }, `${sign} `), words] : words;
-      return h("td", { class: column.show ? "number" : null, "data-rank": column.rank, "data-zero": value === 0 }, signed);
-    }));
+      const signed =
+        column.key === "errors" && edge.state !== "ok" ? [h("span", { class: "sign" }, `${sign} `), words] : words;
+      return h(
+        "td",
+        { class: column.show ? "number" : null, "data-rank": column.rank, "data-zero": value === 0 },
+        signed,
+      );
+    }),
+  );
 }

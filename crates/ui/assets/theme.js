@@ -3,4 +3,6 @@
 try {
   const chosen = localStorage.getItem("meshglass.theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
-} catch { /* storage may be forbidden; the system's preference then holds */ }
+} catch {
+  /* storage may be forbidden; the system's preference then holds */
+}

@@ -21,9 +21,17 @@ export class Viewport {
     stage.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => this.#up(event));
     // The click that ends a drag is not a choice.
-    stage.addEventListener("click", (event) => {
-      if (this.#moved) { event.stopPropagation(); event.preventDefault(); this.#moved = false; }
-    }, true);
+    stage.addEventListener(
+      "click",
+      (event) => {
+        if (this.#moved) {
+          event.stopPropagation();
+          event.preventDefault();
+          this.#moved = false;
+        }
+      },
+      true,
+    );
     stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
@@ -39,10 +47,18 @@ export class Viewport {
     if (!last) return;
     const [dx, dy] = [event.clientX - last.x, event.clientY - last.y];
     if (!this.#moved && Math.hypot(dx, dy) < DRAG) return;
-    if (!this.#moved) { this.#moved = true; this.stage.setPointerCapture(event.pointerId); }
+    if (!this.#moved) {
+      this.#moved = true;
+      this.stage.setPointerCapture(event.pointerId);
+    }
     this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     this.touched = true;
-    if (this.#pointers.size === 1) { this.x += dx; this.y += dy; this.onChange(); return; }
+    if (this.#pointers.size === 1) {
+      this.x += dx;
+      this.y += dy;
+      this.onChange();
+      return;
+    }
     const [a, b] = [...this.#pointers.values()];
     const apart = Math.hypot(a.x - b.x, a.y - b.y);
     const box = this.stage.getBoundingClientRect();
@@ -99,7 +115,8 @@ export class Viewport {
 
   /// Moves as little as needed so that a box of the world is inside the margins.
   reveal(x, y, width, height, margins) {
-    const shift = (low, high, from, to) => (low < from ? from - low : high > to ? Math.max(to - high, from - low) : 0);
+    const shift = (low, high, from, to) =>
+      low < from ? from - low : high > to ? Math.max(to - high, from - low) : 0;
     const left = x * this.scale + this.x;
     const top = y * this.scale + this.y;
     const dx = shift(left, left + width * this.scale, margins.left, this.stage.clientWidth - margins.right);

@@ -117,7 +117,8 @@ impl Mesh {
             share = share.max(fault.share().unwrap_or(0.0));
         }
         if depth < 6 && !self.faults.is_empty() {
-            let called: Vec<&Flow> = self.flows.iter().filter(|flow| !flow.refused && flow.source.1 == instance).collect();
+            let called: Vec<&Flow> =
+                self.flows.iter().filter(|flow| !flow.refused && flow.source.1 == instance).collect();
             let all: f64 = called.iter().map(|flow| flow.rate).sum();
             for flow in called {
                 let (inner, slower) = self.trouble(&flow.destination.1, depth + 1);

@@ -37,6 +37,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "theme.js": JAVASCRIPT,
         "main.js": JAVASCRIPT,
         "address.js": JAVASCRIPT,
+        "cards.js": JAVASCRIPT,
         "charts.js": JAVASCRIPT,
         "dom.js": JAVASCRIPT,
         "dots.js": JAVASCRIPT,

@@ -23,6 +23,13 @@ const KEYS: [(&str, &str); 11] = [
     ("?", "this help"),
 ];
 
+const COLOURS: &str = "Width of a line: requests per second. Its colour, the sign on its label and the diamonds among \
+    its dots: the share that failed, in the window or in the last ten seconds, whichever is worse. An error is an \
+    HTTP 5xx, no answer, or a gRPC status that is the callee's fault. Dashed: calls refused by an intention.";
+const LINK: &str = "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1";
+const MOON: &str = "M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9Z";
+const QUESTION: &str = "M9.2 9a2.9 2.9 0 1 1 4.2 2.6c-1 .6-1.4 1.1-1.4 2.2M12 17.4v.1";
+
 const COMMANDS: &str = "$ meshglass demo                              # five services, traffic, faults to switch on\n\
     $ meshglass services register web.hcl          # or one of your own:\n\n\
     service {\n  name = \"web\"\n  port = 8080\n  connect { sidecar_service {} }\n}\n\n\
@@ -46,7 +53,9 @@ pub(crate) fn page() -> String {
             body {
                 a class="skip" href="#stage" { "Skip to the graph" }
                 (bar())
-                noscript { p class="notice" { "This page draws with JavaScript. The same data: " code { "/v1/insight/topology" } } }
+                noscript {
+                    p class="notice" { "This page needs JavaScript. Its data: " code { "/v1/insight/topology" } }
+                }
                 main id="main" {
                     (stage())
                     section id="table" aria-label="All calls" hidden {}
@@ -79,7 +88,8 @@ fn bar() -> Markup {
             span class="space" {}
             label class="search" {
                 span class="unseen" { "Search services" }
-                input id="search" type="search" placeholder="Search" autocomplete="off" spellcheck="false" aria-keyshortcuts="/";
+                input id="search" type="search" placeholder="Search" autocomplete="off" spellcheck="false"
+                    aria-keyshortcuts="/";
                 kbd aria-hidden="true" { "/" }
             }
             button id="failing" type="button" aria-pressed="false" title="Show only what fails (e)" { "Failing" }
@@ -93,9 +103,9 @@ fn bar() -> Markup {
                 button type="button" data-view="table" aria-pressed="false" { "Table" }
             }
             button id="faults-open" type="button" aria-expanded="false" aria-controls="faults" hidden { "Faults" }
-            (icon_button("copy", "Copy a link to this view", "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1"))
-            (icon_button("theme", "Light or dark (d)", "M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9Z"))
-            (icon_button("help-open", "Keys and colours (?)", "M9.2 9a2.9 2.9 0 1 1 4.2 2.6c-1 .6-1.4 1.1-1.4 2.2M12 17.4v.1"))
+            (icon_button("copy", "Copy a link to this view", LINK))
+            (icon_button("theme", "Light or dark (d)", MOON))
+            (icon_button("help-open", "Keys and colours (?)", QUESTION))
         }
     }
 }
@@ -149,7 +159,10 @@ fn faults() -> Markup {
                     label { input type="radio" name="kind" value="latency"; "Latency" }
                     label { input type="radio" name="kind" value="hang"; "Hang" }
                 }
-                label { span id="fault-value-label" { "Share of requests" } input id="fault-value" name="value" value="30%" required; }
+                label {
+                    span id="fault-value-label" { "Share of requests" }
+                    input id="fault-value" name="value" value="30%" required;
+                }
                 button type="submit" id="fault-on" { "Switch on" }
             }
             p id="fault-note" role="status" {}
@@ -167,9 +180,7 @@ fn help() -> Markup {
             }
             dl class="keys" { @for (key, meaning) in KEYS { dt { kbd { (key) } } dd { (meaning) } } }
             p {
-                "Width of a line: requests per second. Its colour, the sign on its label and the diamonds among its dots: "
-                "the share that failed, in the window or in the last ten seconds, whichever is worse. An error is an HTTP 5xx, "
-                "no answer, or a gRPC status that is the callee's fault. Dashed: calls refused by an intention."
+                (COLOURS)
             }
         }
     }
