@@ -61,13 +61,11 @@ def demo_start(rig, rounds=5):
         (first,) = free_ports(1, span=100)
         start = time.monotonic()
         process = rig.start(f"demo{i}", [BIN, "demo", f"--ports-from={first}"])
-        topology = f"http://127.0.0.1:{first}/v1/insight/topology?window=30s"
 
         def served():
-            ingress = re.search(r"http://127\.0\.0\.1:(\d+)/?\s", rig.log(f"demo{i}")[rig.log(f"demo{i}").find("ngress"):])
-            return ingress and fetch(f"http://127.0.0.1:{ingress.group(1)}/", timeout=1)[0] == 200
+            address = re.search(r"in the mesh\s+(http://\S+)", rig.log(f"demo{i}"))
+            return address and fetch(address.group(1), timeout=1)[0] == 200
 
-        del topology
         wait_for("the first meshed answer", served, 30, step=0.01)
         times.append(time.monotonic() - start)
         process.send_signal(2)
