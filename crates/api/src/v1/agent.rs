@@ -2,7 +2,6 @@
 
 mod checks;
 mod connect;
-mod definition;
 mod health;
 mod monitor;
 mod node;
@@ -19,7 +18,6 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use tokio::sync::broadcast;
 
-pub use definition::{check_definition, service_definition};
 pub use monitor::LogLine;
 
 use crate::error::Error;
@@ -88,6 +86,12 @@ pub fn router(state: AgentState) -> Router {
         router = prefix(router, path, route);
     }
     router.with_state(state)
+}
+
+/// A body that is no definition.
+fn undecodable(error: model::RequestError) -> Error {
+    let status = http::StatusCode::from_u16(error.status).unwrap_or(http::StatusCode::BAD_REQUEST);
+    Error::Status { status, text: error.text }
 }
 
 /// The statuses are those of Consul's agent.

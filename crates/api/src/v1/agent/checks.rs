@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::services::encode;
 use super::shapes::{CHECK_FIELDS, CheckAnswer};
-use super::{AgentState, definition, refused};
+use super::{AgentState, refused, undecodable};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::json::{Shape, decode};
@@ -44,7 +44,7 @@ pub(super) async fn register(
     _: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
-    let check = definition::check_definition(&body)?;
+    let check = model::decode_check_json(&body).map_err(undecodable)?;
     state.agent.register_check(check).map_err(refused)?;
     Ok(empty())
 }

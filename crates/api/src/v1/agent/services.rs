@@ -8,7 +8,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::shapes::{SERVICE_FIELDS, ServiceAnswer};
-use super::{AgentState, definition, enable, refused, wait};
+use super::{AgentState, enable, refused, undecodable, wait};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::query_options::QueryOptions;
@@ -58,7 +58,7 @@ pub(super) async fn register(
     options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
-    let definition = definition::service_definition(&body)?;
+    let definition = model::decode_service_json(&body).map_err(undecodable)?;
     let replace = matches!(options.params.get("replace-existing-checks"), Some("" | "true" | "1" | "t" | "T"));
     state.agent.register_service(definition, replace).map_err(refused)?;
     Ok(empty())
