@@ -73,7 +73,10 @@ export function fillCard(card, service) {
 export function fillLine(line, edge) {
   const { stats, share, state, refused } = edge;
   const width = Math.min(9, 1.6 + 1.7 * Math.log10(1 + stats.Rate));
-  line.path.setAttribute("stroke-width", width.toFixed(1));
+  if (line.width !== width.toFixed(1)) {
+    line.width = width.toFixed(1);
+    line.path.setAttribute("stroke-width", line.width);
+  }
   for (const part of [line.path, line.arrow, line.pill]) {
     setData(part, "state", state);
     setData(part, "refused", refused > 0);

@@ -25,8 +25,11 @@ const GRPC_ERRORS = new Set([2, 4, 8, 12, 13, 14, 15]);
 export const grpcName = (code) => GRPC[code] ?? `status ${code}`;
 export const grpcIsError = (code) => GRPC_ERRORS.has(Number(code));
 
-const fixed = (value, digits) =>
-  value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+// Made once: making one costs more than a whole card.
+const formats = [0, 1, 2].map(
+  (digits) => new Intl.NumberFormat("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
+const fixed = (value, digits) => formats[digits].format(value);
 
 export function count(value) {
   if (value >= 1e6) return `${fixed(value / 1e6, 1)}M`;

@@ -3,6 +3,8 @@
 
 const SWEEPS = 10;
 const STRAIGHTEN = 10;
+/// How thick a call is that passes between cards, and its distance from the next.
+const BEND = 8;
 /// Above this many in-between points long calls are drawn straight: routing them would cost more than it shows.
 const MAX_BENDS = 3000;
 
@@ -188,22 +190,25 @@ function inversions(list, size) {
 export function place(arranged, size) {
   const { layers, up, down } = arranged;
   const [along, across] = size.vertical ? [size.height, size.width] : [size.width, size.height];
-  const thick = (id) => (isBend(id) ? 8 : across);
+  const thick = (id) => (isBend(id) ? BEND : across);
+  // Calls that pass by need less room than cards.
+  const gap = (a, b) =>
+    isBend(a) ? (isBend(b) ? BEND : size.gapAcross * 0.6) : size.gapAcross * (isBend(b) ? 0.6 : 1);
+  const apart = (a, b) => (thick(a) + thick(b)) / 2 + gap(a, b);
   const at = new Map();
   for (const layer of layers) {
     let next = 0;
-    for (const id of layer) {
-      at.set(id, next + thick(id) / 2);
-      next += thick(id) + size.gapAcross;
-    }
-    const half = (next - size.gapAcross) / 2;
-    for (const id of layer) at.set(id, at.get(id) - half);
+    layer.forEach((id, i) => {
+      if (i) next += apart(layer[i - 1], id);
+      at.set(id, next);
+    });
+    for (const id of layer) at.set(id, at.get(id) - next / 2);
   }
   for (let round = 0; round < STRAIGHTEN; round += 1) {
     const both = round >= STRAIGHTEN - 2;
     const list = round % 2 ? [...layers].reverse() : layers;
     for (const layer of list)
-      straighten(layer, at, thick, size.gapAcross, (id) => {
+      straighten(layer, at, apart, (id) => {
         if (both) return [...up.get(id), ...down.get(id)];
         return (round % 2 ? down : up).get(id);
       });
@@ -212,11 +217,11 @@ export function place(arranged, size) {
 }
 
 /// Moves a layer as near to its neighbours as the order and the gaps allow (pool adjacent violators).
-function straighten(layer, at, thick, gap, beside) {
+function straighten(layer, at, apart, beside) {
   let offset = 0;
   const pools = [];
   layer.forEach((id, i) => {
-    if (i) offset += (thick(layer[i - 1]) + thick(id)) / 2 + gap;
+    if (i) offset += apart(layer[i - 1], id);
     const ids = beside(id);
     const wish = ids.length ? ids.reduce((total, other) => total + at.get(other), 0) / ids.length : at.get(id);
     const weight = ids.length ? (isBend(id) ? 3 : 1) : 0.2;
@@ -231,7 +236,7 @@ function straighten(layer, at, thick, gap, beside) {
 }
 
 function finish(arranged, at, size, along, across) {
-  const least = Math.min(0, ...[...at].map(([id, centre]) => centre - (isBend(id) ? 4 : across / 2)));
+  const least = Math.min(0, ...[...at].map(([id, centre]) => centre - (isBend(id) ? BEND / 2 : across / 2)));
   const layerOf = new Map(arranged.layers.flatMap((layer, i) => layer.map((id) => [id, i])));
   const position = (id) => {
     const a = layerOf.get(id) * (along + size.gapAlong);
