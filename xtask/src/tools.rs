@@ -16,7 +16,7 @@ const DEBIAN: &[(&str, &str)] = &[
 ];
 
 /// PyPI packages of the judges, with the versions they were proven with.
-const PYPI: &[&str] = &["grpcio", "protobuf", "prometheus_client", "websockets"];
+const PYPI: &[&str] = &["grpcio", "protobuf", "prometheus_client", "websockets", "netuitive-statsd", "statsdmetrics"];
 
 pub fn folder() -> PathBuf {
     target().join("tools")
