@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    fn request(&self, method: Method, path: &str, body: Bytes) -> Result<Request<Bytes>, Error> {
+    fn request(&self, method: &Method, path: &str, body: Bytes) -> Result<Request<Bytes>, Error> {
         let mut request = Request::builder().method(method.clone()).uri(path).header("host", self.address());
         if let Some(token) = &self.token {
             request = request.header("x-consul-token", token);
@@ -162,7 +162,7 @@ impl Client {
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
-        request.body(body).map_err(|e| Error::Transport { what: self.describe(&method, path), source: e.into() })
+        request.body(body).map_err(|e| Error::Transport { what: self.describe(method, path), source: e.into() })
     }
 
     fn describe(&self, method: &Method, path: &str) -> String {
@@ -174,7 +174,7 @@ impl Client {
 
     /// Any request; any status is an answer.
     pub async fn send(&self, method: Method, path: &str, body: Bytes, timeout: Duration) -> Result<Raw, Error> {
-        let request = self.request(method.clone(), path, body)?;
+        let request = self.request(&method, path, body)?;
         match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(late) => Err(Error::Transport { what: self.describe(&method, path), source: late.into() }),
@@ -183,7 +183,7 @@ impl Client {
 
     /// A read whose answer never ends (logs, events), piece by piece.
     pub async fn follow(&self, path: &str, query: &Query) -> Result<Following, Error> {
-        let request = self.request(Method::GET, &query.path(path), Bytes::new())?;
+        let request = self.request(&Method::GET, &query.path(path), Bytes::new())?;
         let what = self.describe(request.method(), &query.path(path));
         let Transport::Network { target, .. } = &self.transport else {
             let answer = self.exchange(request).await?.success()?;

@@ -10,14 +10,16 @@
 //! assert_eq!(client.address(), "127.0.0.1:8500");
 //! ```
 
+mod config_entry;
 mod dial;
 mod http;
 mod query;
 mod registration;
 mod shapes;
 
+pub use config_entry::config_entry_body;
 pub use dial::Tls;
 pub use http::{Client, Error, Following, Raw, Server};
-pub use query::{Answer, Query};
+pub use query::{Answer, Query, escape};
 pub use registration::registration;
 pub use shapes::{AgentService, CatalogNode, ListedIntention, Member};

@@ -15,7 +15,9 @@
 //! # });
 //! ```
 
+mod arguments;
 pub mod assemble;
+pub mod commands;
 pub mod demo;
 mod facts;
 pub mod logging;

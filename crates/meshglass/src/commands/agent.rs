@@ -1,0 +1,116 @@
+//! `agent`
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::Failure;
+use super::flags::{arguments, list, rest, switch, text};
+
+pub fn command() -> Command {
+    Command::new("agent")
+        .about("Run an agent")
+        .long_about(
+            "Runs the agent of this machine until it is told to end. With -dev it is a whole mesh in one process that \
+             keeps nothing.\n\n    $ consul agent -dev\n    $ consul agent -dev -config-dir ./services",
+        )
+        .args(switches())
+        .args(lists())
+        .args(values())
+        .arg(rest(""))
+}
+
+fn switches() -> [Arg; 14] {
+    [
+        switch("bootstrap", "Be the only server there is."),
+        switch("dev", "Development: one server, state in memory, answers on loopback, indented JSON."),
+        switch("disable-host-node-id", "Make a random node id (the default)."),
+        switch("disable-keyring-file", "Do not write gossip keys to a file."),
+        switch("enable-local-script-checks", "Allow script checks of configuration files."),
+        switch("enable-script-checks", "Allow script checks."),
+        switch("log-json", "Write the log as JSON."),
+        switch("non-voting-server", "Be a server without a vote."),
+        switch("rejoin", "Join the cluster again after having left it."),
+        switch("server", "Be a server."),
+        switch("syslog", "Write the log to syslog as well."),
+        switch("ui", "Serve the page /ui (it always is)."),
+        switch("log-stdout", "Write the log to standard output (it always is).").hide(true),
+        switch("watch-files", "Read files again when they change.").hide(true),
+    ]
+}
+
+fn lists() -> [Arg; 14] {
+    [
+        list("allow-write-http-from", "network", "Let only these networks write over HTTP."),
+        list("config-dir", "path", "Directory with .hcl and .json files to read, in the order of their names."),
+        list("config-file", "path", "File or directory to read."),
+        list("hcl", "hcl", "Configuration right here, in HCL."),
+        list("join", "address", "Member to join at start."),
+        list("join-wan", "address", "Server of another datacenter to join at start."),
+        list("node-meta", "key:value", "Metadata of the node."),
+        list("primary-gateway", "address", "Gateway of the primary datacenter."),
+        list("recursor", "address", "DNS server to ask about other domains."),
+        list("retry-join", "address", "Member to join, again and again until it answers."),
+        list("retry-join-wan", "address", "The same for servers of other datacenters."),
+        list("serf-lan-allowed-cidrs", "network", "Networks that members may come from."),
+        list("serf-wan-allowed-cidrs", "network", "Networks that servers of other datacenters may come from."),
+        list("enable-feature", "name", "Switch a feature on.").hide(true),
+    ]
+}
+
+fn values() -> [Arg; 44] {
+    [
+        text("advertise", "address", "The address that other nodes are told."),
+        text("advertise-wan", "address", "The address that other datacenters are told."),
+        text("alt-domain", "domain", "A second domain for DNS."),
+        text("bind", "address", "The address to listen on for other nodes."),
+        text("bootstrap-expect", "int", "How many servers to wait for."),
+        text("check_output_max_size", "bytes", "How much of a check's output is kept."),
+        text("client", "address", "The address to listen on for HTTP and DNS."),
+        text("config-format", "string", "The format of all files: hcl or json. Default: by their names."),
+        text("data-dir", "path", "Directory for what the agent keeps."),
+        text("datacenter", "name", "The datacenter. Default: dc1."),
+        text("default-query-time", "duration", "How long a blocking query waits when it does not say."),
+        text("dns-port", "port", "The port for DNS."),
+        text("domain", "domain", "The domain for DNS. Default: consul."),
+        text("encrypt", "key", "The gossip key."),
+        text("grpc-port", "port", "The port for gRPC."),
+        text("http-port", "port", "The port for HTTP. Default: 8500."),
+        text("https-port", "port", "The port for HTTPS."),
+        text("log-file", "path", "Write the log to this file as well."),
+        text("log-level", "string", "The least level to log: trace, debug, info (the default), warn or err."),
+        text("log-rotate-bytes", "int", "Begin a new log file after this many bytes."),
+        text("log-rotate-duration", "duration", "Begin a new log file after this time."),
+        text("log-rotate-max-files", "int", "How many old log files to keep."),
+        text("max-query-time", "duration", "How long a blocking query may wait."),
+        text("node", "name", "The node's name. Default: the machine's."),
+        text("node-id", "uuid", "The node's id."),
+        text("pid-file", "path", "Write the process id to this file."),
+        text("protocol", "int", "Version of the gossip protocol."),
+        text("raft-protocol", "int", "Version of the Raft protocol."),
+        text("retry-interval", "duration", "Time between attempts to join."),
+        text("retry-interval-wan", "duration", "The same for other datacenters."),
+        text("retry-max", "int", "How many attempts to join."),
+        text("retry-max-wan", "int", "The same for other datacenters."),
+        text("segment", "name", "The network segment."),
+        text("serf-lan-bind", "address", "The address for gossip."),
+        text("serf-lan-port", "port", "The port for gossip."),
+        text("serf-wan-bind", "address", "The address for gossip with other datacenters."),
+        text("serf-wan-port", "port", "The port for gossip with other datacenters."),
+        text("server-port", "port", "The port for servers."),
+        text("ui-content-path", "path", "The path of the page. Default: /ui/."),
+        text("ui-dir", "path", "Directory with another page."),
+        text("default-policy", "string", "What happens to calls that no intention decides: allow or deny.").hide(true),
+        text("grpc-tls-port", "port", "The port for gRPC over TLS.").hide(true),
+        text("license-file", "path", "Taken and ignored.").hide(true),
+        text("partition", "name", "Taken and ignored.").hide(true),
+    ]
+}
+
+pub fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let extra = arguments(matches);
+    if !extra.is_empty() {
+        return Err(Failure::new(format!("==> Unexpected extra arguments: [{}]", extra.join(" "))));
+    }
+    Err(Failure::new("==> no agent"))
+}
