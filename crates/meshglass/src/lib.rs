@@ -7,8 +7,10 @@
 //! ```
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
 //! use meshglass::{assemble, logging};
-//! let node = model::Node { node: "n1".into(), address: "127.0.0.1".into(), datacenter: "dc1".into(), ..Default::default() };
-//! let mesh = assemble::Mesh::start(assemble::Options::new(agent::Config::new(node), logging::silent())).await.unwrap();
+//! let (node, address, datacenter) = ("n1".into(), "127.0.0.1".into(), "dc1".into());
+//! let node = model::Node { node, address, datacenter, ..Default::default() };
+//! let options = assemble::Options::new(agent::Config::new(node), logging::silent());
+//! let mesh = assemble::Mesh::start(options).await.unwrap();
 //! let leader = mesh.client().get::<String>("/v1/status/leader", &client::Query::default()).await.unwrap();
 //! assert_eq!(leader.value, "127.0.0.1:8300");
 //! mesh.stop().await;
@@ -17,6 +19,7 @@
 
 mod arguments;
 pub mod assemble;
+pub mod config;
 pub mod commands;
 pub mod demo;
 mod facts;

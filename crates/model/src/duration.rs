@@ -70,6 +70,7 @@ fn decimal(value: u128, unit: u128) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

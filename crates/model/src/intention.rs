@@ -97,7 +97,8 @@ impl fmt::Display for Intention {
         let precedence = self.precedence();
         write!(
             f,
-            "{action} {source_ns}/{source_name} => {destination_ns}/{destination_name} (ID: {id}, Precedence: {precedence})"
+            "{action} {source_ns}/{source_name} => {destination_ns}/{destination_name} \
+             (ID: {id}, Precedence: {precedence})"
         )
     }
 }
@@ -129,6 +130,7 @@ pub fn decide<'a>(intentions: &'a [Intention], source: &str, destination: &str) 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

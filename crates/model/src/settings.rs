@@ -109,18 +109,18 @@ impl UpstreamSettings {
 
     fn limits(&mut self, read: &mut Reader<'_>) {
         read.each(|name, value| match name {
-            "max_connections" => Ok(self.max_connections = value.number()),
-            "max_pending_requests" => Ok(self.max_pending_requests = value.number()),
-            "max_concurrent_requests" => Ok(self.max_concurrent_requests = value.number()),
-            _ => Err(()),
+            "max_connections" => self.max_connections = value.number(),
+            "max_pending_requests" => self.max_pending_requests = value.number(),
+            "max_concurrent_requests" => self.max_concurrent_requests = value.number(),
+            _ => value.unknown(),
         });
     }
 
     fn passive_health_check(&mut self, read: &mut Reader<'_>) {
         read.each(|name, value| match name {
-            "interval" => Ok(self.passive_health_check_interval = value.duration()),
-            "max_failures" => Ok(self.passive_health_check_max_failures = value.number()),
-            _ => Err(()),
+            "interval" => self.passive_health_check_interval = value.duration(),
+            "max_failures" => self.passive_health_check_max_failures = value.number(),
+            _ => value.unknown(),
         });
     }
 }
@@ -204,7 +204,7 @@ impl Reader<'_> {
     }
 
     /// HCL writes a nested block as a list of one object, JSON as an object.
-    fn each(&mut self, mut field: impl FnMut(&str, &mut Reader<'_>) -> Result<(), ()>) {
+    fn each(&mut self, mut field: impl FnMut(&str, &mut Reader<'_>)) {
         let object = match self.value {
             Value::Array(list) if list.len() == 1 => list[0].as_object(),
             value => value.as_object(),
@@ -214,9 +214,7 @@ impl Reader<'_> {
         };
         for (name, value) in object {
             let mut inner = Reader { key: name, value, warnings: Vec::new() };
-            if field(&name.to_ascii_lowercase(), &mut inner).is_err() {
-                inner.unknown();
-            }
+            field(&name.to_ascii_lowercase(), &mut inner);
             self.warnings.append(&mut inner.warnings);
         }
     }
@@ -224,6 +222,7 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn map(json: &str) -> OpaqueMap {

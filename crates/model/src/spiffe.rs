@@ -75,6 +75,7 @@ impl From<SpiffeId> for String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
