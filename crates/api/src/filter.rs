@@ -61,6 +61,10 @@ impl Filter {
         Ok(kept)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub fn matches(&self, value: &Value) -> bool {
         self.0.as_ref().is_none_or(|expression| evaluate::matches(expression, value))
     }
@@ -83,7 +87,8 @@ mod tests {
     const ENTRY: Field = Field::Struct(&[("Service", SERVICE), ("Checks", Field::List(&CHECK))]);
 
     fn matches(text: &str) -> bool {
-        let value = json!({"Service": {"Service": "web", "Port": 80, "Tags": ["v1", "blue"], "Meta": {"a-b": "c", "k": "v"}},
+        let value = json!({"Service": {"Service": "web", "Port": 80, "Tags": ["v1", "blue"],
+                "Meta": {"a-b": "c", "k": "v"}},
             "Checks": [{"Status": "passing"}, {"Status": "critical"}]});
         Filter::parse(text, &ENTRY).unwrap().matches(&value)
     }
@@ -133,11 +138,13 @@ mod tests {
             ("Service.Bogus == 1", "Selector \"Service.Bogus\" is not valid"),
             (
                 "Service.Port == x",
-                "Failed to coerce value \"x\" for selector \"Service.Port\": strconv.ParseInt: parsing \"x\": invalid syntax",
+                "Failed to coerce value \"x\" for selector \"Service.Port\": \
+                 strconv.ParseInt: parsing \"x\": invalid syntax",
             ),
             (
                 "Service.Native == maybe",
-                "Failed to coerce value \"maybe\" for selector \"Service.Native\": strconv.ParseBool: parsing \"maybe\": invalid syntax",
+                "Failed to coerce value \"maybe\" for selector \"Service.Native\": \
+                 strconv.ParseBool: parsing \"maybe\": invalid syntax",
             ),
             ("1 in Service.Port", "Invalid match operator \"In\" for selector \"Service.Port\""),
             ("Service.Port is empty", "Invalid match operator \"Is Empty\" for selector \"Service.Port\""),

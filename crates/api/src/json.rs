@@ -5,7 +5,8 @@ mod scan;
 
 pub use decode::{Shape, decode, parse};
 
-/// Go escapes `<`, `>`, `&` and two line separators in strings; `pretty` indents by four spaces and ends with a newline.
+/// Go escapes `<`, `>`, `&` and two line separators in strings; `pretty` indents by four spaces and ends with a
+/// newline.
 pub fn go_form(compact: &[u8], pretty: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() + compact.len() / 2);
     let mut writer = Writer { out: &mut out, depth: 0, pretty };
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn indents_and_escapes_as_go_does() {
         let compact = r#"{"a":[],"b":{},"c":["x<y","\"{,"],"d":1}"#;
-        let pretty = "{\n    \"a\": [],\n    \"b\": {},\n    \"c\": [\n        \"x\\u003cy\",\n        \"\\\"{,\"\n    ],\n    \"d\": 1\n}\n";
+        let pretty = "{\n    \"a\": [],\n    \"b\": {},\n    \
+            \"c\": [\n        \"x\\u003cy\",\n        \"\\\"{,\"\n    ],\n    \"d\": 1\n}\n";
         assert_eq!(String::from_utf8_lossy(&go_form(compact.as_bytes(), true)), pretty);
         assert_eq!(go_form(br#""a&b""#, false), br#""a\u0026b""#);
         assert_eq!(go_form("\"\u{2028}é\"".as_bytes(), false), "\"\\u2028é\"".as_bytes());

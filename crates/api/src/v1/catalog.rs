@@ -10,9 +10,8 @@ use http::HeaderValue;
 use serde::Serialize;
 use store::{Instance, Removal, Topic};
 
-use super::shapes::{
-    CATALOG_SERVICE_FIELDS, CatalogServiceShape, NODE_FIELDS, NodeShape, SERVICE_FIELDS, ServiceShape,
-};
+use super::selectors::{CATALOG_SERVICE_FIELDS, NODE_FIELDS, SERVICE_FIELDS};
+use super::shapes::{CatalogServiceShape, NodeShape, ServiceShape};
 use super::wire;
 use crate::error::Error;
 use crate::filter::Filter;

@@ -8,7 +8,8 @@ use model::Status;
 use store::{CheckFact, Instance, Stored, Topic};
 
 use super::catalog::mark_cached;
-use super::shapes::{CHECK_FIELDS, CheckShape, HEALTH_FIELDS, HealthShape};
+use super::selectors::{CHECK_FIELDS, HEALTH_FIELDS};
+use super::shapes::{CheckShape, HealthShape};
 use crate::error::Error;
 use crate::filter::{Filter, parse_bool};
 use crate::query_options::QueryOptions;

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde_json::json;
 use store::{Stored, Topic};
 
-use super::shapes::{INTENTION_FIELDS, IntentionShape};
+use super::selectors::INTENTION_FIELDS;
+use super::shapes::IntentionShape;
 use super::wire::several;
 use crate::error::Error;
 use crate::filter::Filter;

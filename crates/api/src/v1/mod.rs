@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod health;
 pub mod insight;
 pub(crate) mod intention;
+pub(crate) mod selectors;
 pub mod shapes;
 pub(crate) mod status;
 mod wire;

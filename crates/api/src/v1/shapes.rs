@@ -10,8 +10,6 @@ use serde::Serialize;
 use serde_json::Value;
 use store::{CheckFact, Instance, Stored};
 
-use crate::filter::Field;
-
 type Texts = BTreeMap<String, String>;
 
 /// Go prints a map that was never made as `null`.
@@ -440,7 +438,8 @@ pub fn config_entry(entry: &Stored<ConfigEntry>) -> Value {
         ConfigEntry::ServiceDefaults(defaults) => {
             let mut body = serde_json::json!({
                 "Protocol": defaults.protocol, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
-                "Expose": ExposeShape::from(&defaults.expose), "ExternalSNI": defaults.external_sni, "Meta": defaults.meta,
+                "Expose": ExposeShape::from(&defaults.expose), "ExternalSNI": defaults.external_sni,
+                "Meta": defaults.meta,
             });
             if let Value::Object(body) = &mut body {
                 body.extend(defaults.more.clone());
@@ -480,112 +479,3 @@ fn router_namespaces(body: &mut OpaqueMap) {
         }
     }
 }
-
-const ADDRESS: Field = Field::Struct(&[("Address", Field::Text), ("Port", Field::Number)]);
-const MODE: Field = Field::Struct(&[("Mode", Field::Text)]);
-const UPSTREAM: Field = Field::Struct(&[
-    ("DestinationType", Field::Text),
-    ("DestinationNamespace", Field::Text),
-    ("DestinationName", Field::Text),
-    ("Datacenter", Field::Text),
-    ("LocalBindAddress", Field::Text),
-    ("LocalBindPort", Field::Number),
-    ("MeshGateway", MODE),
-]);
-const EXPOSED: Field = Field::Struct(&[
-    ("ListenerPort", Field::Number),
-    ("Path", Field::Text),
-    ("LocalPathPort", Field::Number),
-    ("Protocol", Field::Text),
-]);
-const PROXY: Field = Field::Struct(&[
-    ("DestinationServiceName", Field::Text),
-    ("DestinationServiceID", Field::Text),
-    ("LocalServiceAddress", Field::Text),
-    ("LocalServicePort", Field::Number),
-    ("Upstreams", Field::List(&UPSTREAM)),
-    ("MeshGateway", MODE),
-    ("Expose", Field::Struct(&[("Checks", Field::Bool), ("Paths", Field::List(&EXPOSED))])),
-]);
-const WEIGHTS: Field = Field::Struct(&[("Passing", Field::Number), ("Warning", Field::Number)]);
-const CONNECT: Field = Field::Struct(&[("Native", Field::Bool)]);
-
-/// What filters on nodes may name.
-pub const NODE_FIELDS: Field = Field::Struct(&[
-    ("ID", Field::Text),
-    ("Node", Field::Text),
-    ("Address", Field::Text),
-    ("Datacenter", Field::Text),
-    ("TaggedAddresses", Field::TextMap),
-    ("Meta", Field::TextMap),
-]);
-
-/// What filters on services of a node or an agent may name.
-pub const SERVICE_FIELDS: Field = Field::Struct(&[
-    ("Kind", Field::Text),
-    ("ID", Field::Text),
-    ("Service", Field::Text),
-    ("Tags", Field::Texts),
-    ("Address", Field::Text),
-    ("TaggedAddresses", Field::Map(&ADDRESS)),
-    ("Meta", Field::TextMap),
-    ("Port", Field::Number),
-    ("Weights", WEIGHTS),
-    ("EnableTagOverride", Field::Bool),
-    ("Proxy", PROXY),
-    ("Connect", CONNECT),
-]);
-
-/// What filters on services of the catalog may name.
-pub const CATALOG_SERVICE_FIELDS: Field = Field::Struct(&[
-    ("ID", Field::Text),
-    ("Node", Field::Text),
-    ("Address", Field::Text),
-    ("Datacenter", Field::Text),
-    ("TaggedAddresses", Field::TextMap),
-    ("NodeMeta", Field::TextMap),
-    ("ServiceKind", Field::Text),
-    ("ServiceID", Field::Text),
-    ("ServiceName", Field::Text),
-    ("ServiceTags", Field::Texts),
-    ("ServiceAddress", Field::Text),
-    ("ServiceTaggedAddresses", Field::Map(&ADDRESS)),
-    ("ServiceWeights", WEIGHTS),
-    ("ServiceMeta", Field::TextMap),
-    ("ServicePort", Field::Number),
-    ("ServiceEnableTagOverride", Field::Bool),
-    ("ServiceProxy", PROXY),
-    ("ServiceConnect", CONNECT),
-]);
-
-/// What filters on checks may name.
-pub const CHECK_FIELDS: Field = Field::Struct(&[
-    ("Node", Field::Text),
-    ("CheckID", Field::Text),
-    ("Name", Field::Text),
-    ("Status", Field::Text),
-    ("Notes", Field::Text),
-    ("Output", Field::Text),
-    ("ServiceID", Field::Text),
-    ("ServiceName", Field::Text),
-    ("ServiceTags", Field::Texts),
-    ("Type", Field::Text),
-]);
-
-/// What filters on health answers may name.
-pub const HEALTH_FIELDS: Field =
-    Field::Struct(&[("Node", NODE_FIELDS), ("Service", SERVICE_FIELDS), ("Checks", Field::List(&CHECK_FIELDS))]);
-
-/// What filters on intentions may name.
-pub const INTENTION_FIELDS: Field = Field::Struct(&[
-    ("ID", Field::Text),
-    ("Description", Field::Text),
-    ("SourceNS", Field::Text),
-    ("SourceName", Field::Text),
-    ("DestinationNS", Field::Text),
-    ("DestinationName", Field::Text),
-    ("SourceType", Field::Text),
-    ("Action", Field::Text),
-    ("Meta", Field::TextMap),
-    ("Precedence", Field::Number),
-]);

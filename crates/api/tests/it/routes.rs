@@ -67,7 +67,8 @@ async fn tags_meta_and_filters_choose() {
     put(
         &client,
         "/v1/catalog/register",
-        r#"{"node":"n2","ADDRESS":"192.0.2.2","NodeMeta":{"zone":"a"},"Service":{"Service":"web","Tags":["V1","x"],"Port":80}}"#,
+        r#"{"node":"n2","ADDRESS":"192.0.2.2","NodeMeta":{"zone":"a"},
+            "Service":{"Service":"web","Tags":["V1","x"],"Port":80}}"#,
     )
     .await;
     for (query, found) in [

@@ -135,7 +135,8 @@ mod tests {
         ] {
             assert_eq!(checked(kind, &body).unwrap_err(), words);
         }
-        let thirds = json!({"Splits": [{"Weight": 33.33}, {"Weight": 33.33, "Service": "a"}, {"Weight": 33.34, "Service": "b"}]});
+        let third = |weight: f64, service: &str| json!({"Weight": weight, "Service": service});
+        let thirds = json!({"Splits": [third(33.33, ""), third(33.33, "a"), third(33.34, "b")]});
         checked(ServiceSplitter, &thirds).unwrap();
         checked(ServiceResolver, &json!({"Subsets": {"v1": {}}, "DefaultSubset": "v1", "Failover": {"*": {}}}))
             .unwrap();

@@ -6,9 +6,8 @@ use axum::extract::State;
 use axum::response::Response;
 use model::Status;
 use serde::Deserialize;
-use serde_json::Value;
 
-use super::services::encode;
+use super::services::matches;
 use super::shapes::{CHECK_FIELDS, CheckAnswer};
 use super::{AgentState, refused, undecodable};
 use crate::error::Error;
@@ -29,11 +28,11 @@ struct Update {
 
 pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
-    let mut out: BTreeMap<String, Value> = BTreeMap::new();
+    let mut out = BTreeMap::new();
     for (id, check) in state.agent.checks() {
-        let value = encode(&CheckAnswer::new(check))?;
-        if filter.matches(&value) {
-            out.insert(id, value);
+        let answer = CheckAnswer::new(check);
+        if matches(&filter, &answer)? {
+            out.insert(id, answer);
         }
     }
     json(&out)
@@ -49,9 +48,12 @@ pub(super) async fn register(
     Ok(empty())
 }
 
-pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Response {
+pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Result<Response, Error> {
+    if id.is_empty() {
+        return Err(Error::Refused("CheckID missing".to_owned()));
+    }
     state.agent.deregister_check(&id);
-    empty()
+    Ok(empty())
 }
 
 pub(super) async fn pass(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {

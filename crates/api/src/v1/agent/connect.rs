@@ -61,7 +61,7 @@ pub(super) async fn leaf(
     options: QueryOptions,
 ) -> Result<Response, Error> {
     if service.is_empty() {
-        return Err(Error::BadRequest("Missing service name".to_owned()));
+        return Err(Error::Refused("URI must be either service or agent".to_owned()));
     }
     let leaf = state.agent.leaf(&service, options.index, wait(options.wait)).await;
     let (leaf, from_cache) = leaf.map_err(refused)?;

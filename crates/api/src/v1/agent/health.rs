@@ -18,7 +18,7 @@ pub(super) async fn by_id(
     options: QueryOptions,
 ) -> Result<Response, Error> {
     if id.is_empty() {
-        return Err(Error::Invalid("Missing serviceID".to_owned()));
+        return Err(Error::Refused("Bad request: Missing serviceID".to_owned()));
     }
     let Some(health) = state.agent.health_of_id(&id) else {
         let unknown = HealthAnswer { aggregated_status: "critical", service: None, checks: None };
@@ -34,7 +34,7 @@ pub(super) async fn by_name(
     options: QueryOptions,
 ) -> Result<Response, Error> {
     if name.is_empty() {
-        return Err(Error::Invalid("Missing service Name".to_owned()));
+        return Err(Error::Refused("Bad request: Missing service Name".to_owned()));
     }
     let all = state.agent.health_of_name(&name);
     let worst = all.iter().map(|health| health.status).max_by_key(|status| rank(status));

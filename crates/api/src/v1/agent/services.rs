@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use http::HeaderValue;
-use serde_json::Value;
 
 use super::shapes::{SERVICE_FIELDS, ServiceAnswer};
 use super::{AgentState, enable, refused, undecodable, wait};
@@ -17,11 +16,11 @@ use crate::response::{CONTENT_HASH, empty, json};
 
 pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
-    let mut out: BTreeMap<String, Value> = BTreeMap::new();
+    let mut out = BTreeMap::new();
     for (id, service) in state.agent.services() {
-        let value = encode(&ServiceAnswer::from(service))?;
-        if filter.matches(&value) {
-            out.insert(id, value);
+        let answer = ServiceAnswer::from(service);
+        if matches(&filter, &answer)? {
+            out.insert(id, answer);
         }
     }
     json(&out)
@@ -64,9 +63,12 @@ pub(super) async fn register(
     Ok(empty())
 }
 
-pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Response {
+pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Result<Response, Error> {
+    if id.is_empty() {
+        return Err(Error::Refused("ServiceID missing".to_owned()));
+    }
     state.agent.deregister_service(&id);
-    empty()
+    Ok(empty())
 }
 
 pub(super) async fn maintenance(
@@ -82,6 +84,11 @@ pub(super) async fn maintenance(
     Ok(empty())
 }
 
-pub(super) fn encode<T: serde::Serialize>(value: &T) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|e| Error::Refused(format!("encoding the answer: {e}")))
+/// Whether a filter lets an answer through. Without one nothing is encoded twice.
+pub(super) fn matches<T: serde::Serialize>(filter: &Filter, answer: &T) -> Result<bool, Error> {
+    if filter.is_empty() {
+        return Ok(true);
+    }
+    let value = serde_json::to_value(answer).map_err(|e| Error::Refused(format!("filtering: {e}")))?;
+    Ok(filter.matches(&value))
 }

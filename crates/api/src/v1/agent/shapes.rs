@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use model::{HealthCheck, ProxyConfig, Service, ServiceAddress, ServiceKind, Upstream, Weights};
+use model::{
+    DestinationType, HealthCheck, OpaqueMap, ProxyConfig, Service, ServiceAddress, ServiceKind, Upstream, Weights,
+};
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::filter::Field;
 
@@ -27,7 +29,7 @@ pub(super) struct ServiceAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    proxy: Option<Value>,
+    proxy: Option<ProxyAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connect: Option<Value>,
 }
@@ -36,7 +38,7 @@ impl From<Service> for ServiceAnswer {
     fn from(service: Service) -> Self {
         let proxy = match &service.kind {
             ServiceKind::Typical | ServiceKind::Other(_) => None,
-            _ => Some(proxy(&service.proxy.unwrap_or_default())),
+            _ => Some(service.proxy.unwrap_or_default().into()),
         };
         Self {
             kind: service.kind,
@@ -56,60 +58,82 @@ impl From<Service> for ServiceAnswer {
     }
 }
 
-/// An object of what is not empty.
-#[derive(Default)]
-struct Sparse(Map<String, Value>);
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProxyAnswer {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    destination_service_name: String,
+    #[serde(rename = "DestinationServiceID", skip_serializing_if = "String::is_empty")]
+    destination_service_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    local_service_address: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    local_service_port: u16,
+    #[serde(skip_serializing_if = "OpaqueMap::is_empty")]
+    config: OpaqueMap,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    upstreams: Vec<UpstreamAnswer>,
+    mesh_gateway: ModeAnswer,
+    expose: OpaqueMap,
+}
 
-impl Sparse {
-    fn put(mut self, key: &str, value: impl Into<Value>) -> Self {
-        let value = value.into();
-        let empty = match &value {
-            Value::String(text) => text.is_empty(),
-            Value::Array(list) => list.is_empty(),
-            Value::Object(map) => map.is_empty(),
-            value => *value == 0,
-        };
-        if !empty {
-            self.0.insert(key.to_owned(), value);
+impl From<ProxyConfig> for ProxyAnswer {
+    fn from(proxy: ProxyConfig) -> Self {
+        Self {
+            destination_service_name: proxy.destination_service_name,
+            destination_service_id: proxy.destination_service_id,
+            local_service_address: proxy.local_service_address,
+            local_service_port: proxy.local_service_port,
+            config: proxy.config,
+            upstreams: proxy.upstreams.into_iter().map(UpstreamAnswer::from).collect(),
+            mesh_gateway: ModeAnswer { mode: proxy.mesh_gateway_mode },
+            expose: proxy.expose,
         }
-        self
-    }
-
-    fn always(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.0.insert(key.to_owned(), value.into());
-        self
     }
 }
 
-fn proxy(proxy: &ProxyConfig) -> Value {
-    let upstreams: Vec<Value> = proxy.upstreams.iter().map(upstream).collect();
-    let out = Sparse::default()
-        .put("DestinationServiceName", proxy.destination_service_name.as_str())
-        .put("DestinationServiceID", proxy.destination_service_id.as_str())
-        .put("LocalServiceAddress", proxy.local_service_address.as_str())
-        .put("LocalServicePort", proxy.local_service_port)
-        .put("Config", proxy.config.clone())
-        .put("Upstreams", upstreams)
-        .always("MeshGateway", mesh_gateway(&proxy.mesh_gateway_mode))
-        .always("Expose", proxy.expose.clone());
-    Value::Object(out.0)
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct UpstreamAnswer {
+    destination_type: DestinationType,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    destination_namespace: String,
+    destination_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    datacenter: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    local_bind_address: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    local_bind_port: u16,
+    #[serde(skip_serializing_if = "OpaqueMap::is_empty")]
+    config: OpaqueMap,
+    mesh_gateway: ModeAnswer,
 }
 
-fn upstream(upstream: &Upstream) -> Value {
-    let out = Sparse::default()
-        .always("DestinationType", json!(upstream.destination_type))
-        .put("DestinationNamespace", upstream.destination_namespace.as_str())
-        .always("DestinationName", upstream.destination_name.as_str())
-        .put("Datacenter", upstream.datacenter.as_str())
-        .put("LocalBindAddress", upstream.local_bind_address.as_str())
-        .put("LocalBindPort", upstream.local_bind_port)
-        .put("Config", upstream.config.clone())
-        .always("MeshGateway", mesh_gateway(&upstream.mesh_gateway_mode));
-    Value::Object(out.0)
+impl From<Upstream> for UpstreamAnswer {
+    fn from(upstream: Upstream) -> Self {
+        Self {
+            destination_type: upstream.destination_type,
+            destination_namespace: upstream.destination_namespace,
+            destination_name: upstream.destination_name,
+            datacenter: upstream.datacenter,
+            local_bind_address: upstream.local_bind_address,
+            local_bind_port: upstream.local_bind_port,
+            config: upstream.config,
+            mesh_gateway: ModeAnswer { mode: upstream.mesh_gateway_mode },
+        }
+    }
 }
 
-fn mesh_gateway(mode: &str) -> Value {
-    Value::Object(Sparse::default().put("Mode", mode).0)
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ModeAnswer {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    mode: String,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize)]
