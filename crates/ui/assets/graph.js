@@ -8,6 +8,9 @@ import { edgeMatches, matches } from "./mesh.js";
 import { Viewport } from "./viewport.js";
 
 const WIDE = { width: 208, height: 100, gapAlong: 158, gapAcross: 40, vertical: false };
+/// For more services than this: cards without their instances, and more room for the calls.
+const MANY_SERVICES = 40;
+const DENSE = { width: 208, height: 72, gapAlong: 260, gapAcross: 14, vertical: false };
 const TALL = { width: 164, height: 100, gapAlong: 78, gapAcross: 14, vertical: true };
 /// Above this many calls only those that matter carry a readable label.
 const MANY_CALLS = 30;
@@ -48,7 +51,7 @@ export class Graph {
     });
     this.world.addEventListener("keydown", (event) => this.#arrow(event));
     this.world.addEventListener("focusin", (event) => this.#focused(event.target));
-    // The switches stand beside the graph, not on it.
+    // The switches stand above the graph, not on it.
     addEventListener("faults", () => {
       if (!this.view.touched && innerWidth > PHONE) this.fit(READABLE);
     });
@@ -65,9 +68,14 @@ export class Graph {
     this.#mesh = mesh;
     this.#remember(mesh);
     const size =
-      this.stage.clientWidth < 640 && this.stage.clientHeight > this.stage.clientWidth * 0.8 ? TALL : WIDE;
+      this.stage.clientWidth < 640 && this.stage.clientHeight > this.stage.clientWidth * 0.8
+        ? TALL
+        : mesh.services.size > MANY_SERVICES
+          ? DENSE
+          : WIDE;
     const shape = JSON.stringify([[...mesh.services.keys()].sort(), [...this.#known.keys()].sort()]);
     this.world.classList.toggle("tall", size.vertical);
+    this.world.classList.toggle("dense", size === DENSE);
     this.#cardsOf(mesh);
     this.#linesOf(mesh);
     // A hidden stage has no size to arrange for; it is arranged when it is seen.
@@ -315,7 +323,7 @@ export class Graph {
   #margins() {
     return innerWidth <= PHONE
       ? { top: 14, right: 12, bottom: 56, left: 12 }
-      : { top: 36, right: $("faults").hidden ? 44 : $("faults").offsetWidth + 40, bottom: 64, left: 44 };
+      : { top: $("faults").hidden ? 36 : $("faults").offsetHeight + 34, right: 44, bottom: 64, left: 44 };
   }
 
   fit(least) {
