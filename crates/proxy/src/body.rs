@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use telemetry::Flag;
 use tokio::time::{Instant, Sleep};
 
+use crate::accept::Busy;
 use crate::answer::{Failure, Kind, trailers};
 use crate::connect::Lease;
 use crate::record::{Exchange, Finisher};
@@ -80,30 +81,31 @@ pub(crate) struct ResponseBody {
     finisher: Option<Finisher>,
     deadline: Option<Pin<Box<Sleep>>>,
     revoked: Option<Watch>,
+    /// A connection on which an answer is still going out is not idle.
+    _busy: Option<Busy>,
 }
 
 impl ResponseBody {
     pub fn text(text: Bytes, finisher: Finisher) -> Self {
         let text = (!text.is_empty()).then_some(text);
-        Self { source: Source::Text(text), finisher: Some(finisher), deadline: None, revoked: None }
+        Self { source: Source::Text(text), finisher: Some(finisher), deadline: None, revoked: None, _busy: None }
     }
 
     pub fn empty() -> Self {
-        Self { source: Source::Ended, finisher: None, deadline: None, revoked: None }
+        Self { source: Source::Ended, finisher: None, deadline: None, revoked: None, _busy: None }
     }
 
-    /// `deadline`: of the whole exchange. `revoked`: ends the stream when its caller is no longer allowed.
+    /// The deadline is the whole exchange's; the watch ends the stream when its caller is no longer allowed.
     pub fn upstream(
         body: Incoming,
         lease: Lease,
         finisher: Finisher,
-        deadline: Option<Instant>,
-        revoked: Option<Watch>,
+        (deadline, revoked, busy): (Option<Instant>, Option<Watch>, Busy),
     ) -> Self {
         let ended = body.is_end_stream();
         let deadline = deadline.filter(|_| !ended).map(|at| Box::pin(tokio::time::sleep_until(at)));
         let source = Source::Upstream { body, lease: Some(lease) };
-        Self { source, finisher: Some(finisher), deadline, revoked: revoked.filter(|_| !ended) }
+        Self { source, finisher: Some(finisher), deadline, revoked: revoked.filter(|_| !ended), _busy: Some(busy) }
     }
 
     fn exchange(&self) -> Option<&Rc<Exchange>> {

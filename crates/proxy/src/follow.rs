@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Answer, Client, Query};
-use model::{HealthCheck, Node, Service, Status};
+use model::{Status, Weights};
 use plan::{Endpoint, Plan, Target, TargetId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -221,13 +221,56 @@ impl Targets {
     }
 }
 
+/// Of a health answer, what a proxy needs. Consul writes an empty map or list as `null`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct HealthAnswer {
-    node: Node,
-    service: Service,
+    node: NodeAnswer,
+    service: ServiceAnswer,
+    checks: Option<Vec<CheckAnswer>>,
+}
+
+type Meta = Option<BTreeMap<String, String>>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NodeAnswer {
+    node: String,
     #[serde(default)]
-    checks: Vec<HealthCheck>,
+    address: String,
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ServiceAnswer {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(default)]
+    address: String,
+    #[serde(default)]
+    port: u16,
+    meta: Meta,
+    weights: Option<Weights>,
+    proxy: Option<ProxyAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProxyAnswer {
+    #[serde(rename = "DestinationServiceID", default)]
+    destination_service_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CheckAnswer {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    status: Status,
+    #[serde(default)]
+    output: String,
 }
 
 async fn endpoints(client: Client, name: String, target: Arc<Target>, shared: Rc<Shared>) {
@@ -244,25 +287,27 @@ async fn endpoints(client: Client, name: String, target: Arc<Target>, shared: Rc
 
 fn instance(entry: &HealthAnswer) -> Instance {
     let HealthAnswer { node, service, checks } = entry;
+    let checks = checks.as_deref().unwrap_or_default();
     let worst = checks.iter().map(|check| check.status).max().unwrap_or(Status::Passing);
     let host = if service.address.is_empty() { &node.address } else { &service.address };
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
     let destination = service.proxy.as_ref().map(|proxy| &proxy.destination_service_id).filter(|id| !id.is_empty());
-    let meta = |map: &BTreeMap<String, String>, key: &str| map.get(key).cloned().unwrap_or_default();
+    let meta = |map: &Meta, key: &str| map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default();
+    let weights = service.weights.unwrap_or_default();
     let endpoint = Endpoint {
         address: format!("{host}:{}", service.port),
         instance: destination.unwrap_or(&service.id).clone(),
         node: node.node.clone(),
         zone: meta(&node.meta, "zone"),
         version: meta(&service.meta, "version"),
-        weight: if worst == Status::Warning { service.weights.warning } else { service.weights.passing },
+        weight: if worst == Status::Warning { weights.warning } else { weights.passing },
         healthy: worst != Status::Critical,
     };
     Instance { endpoint, unwell: unwell(checks) }
 }
 
 /// `check "Service 'db' check" is critical: connection refused`
-fn unwell(checks: &[HealthCheck]) -> String {
+fn unwell(checks: &[CheckAnswer]) -> String {
     const OUTPUT_CHARS: usize = 120;
     let Some(check) = checks.iter().find(|check| check.status == Status::Critical) else { return String::new() };
     let output: String = check.output.trim().chars().take(OUTPUT_CHARS).collect();
@@ -295,8 +340,9 @@ mod tests {
         };
         assert_eq!((endpoint, unwell.as_str()), (expected, ""));
         let mut critical = entry;
-        critical.checks[0].status = Status::Critical;
-        critical.checks[0].output = "refused".into();
+        let checks = critical.checks.as_mut().unwrap();
+        checks[0].status = Status::Critical;
+        checks[0].output = "refused".into();
         let Instance { endpoint, unwell } = instance(&critical);
         assert!(!endpoint.healthy);
         assert_eq!(unwell, "check \"up\" is critical: refused");

@@ -14,7 +14,7 @@ use plan::Retry;
 use telemetry::Flag;
 use tokio::time::Instant;
 
-use crate::accept::{Conn, Role};
+use crate::accept::{Busy, Conn, Role};
 use crate::answer::{Failure, Kind, refuse};
 use crate::authorize::Verdict;
 use crate::balance::Place;
@@ -40,14 +40,14 @@ pub(crate) async fn serve(
     let exchange = Exchange::begin(&listener.records, &listener.counters, &arrival);
     // Held here while there is no body to hold it: a caller that leaves drops this future.
     let finisher = Finisher::new(exchange.clone());
-    let _busy = conn.busy();
+    let busy = conn.busy();
     let passage = Passage { conn: &conn, exchange: &exchange, call };
     let answer = match &*listener.role() {
         Role::Inbound(_) => passage.inbound(parts, body).await,
         Role::Outbound(role) => passage.outbound(role, parts, body).await,
     };
     Ok(match answer {
-        Ok(passed) => passed.into_response(&conn, finisher, upgrade, call),
+        Ok(passed) => passed.into_response(&conn, finisher, (upgrade, busy), call),
         Err(failure) => refuse(&failure, call, finisher),
     })
 }
@@ -198,6 +198,7 @@ impl Attempts<'_> {
             failure
         };
         let authority = headers::request(&mut parts, passage.call).map_err(nowhere)?;
+        exchange.log(|entry| entry.request_id = headers::text(&parts.headers, &headers::REQUEST_ID));
         let place = self.admit().map_err(nowhere)?;
         let mut request = self.request(parts, &authority, RequestBody::new(body, exchange.clone()));
         let mut budget = Budget::new(self.retry);
@@ -271,7 +272,7 @@ impl Passed {
         self,
         conn: &Rc<Conn>,
         finisher: Finisher,
-        upgrade: Option<OnUpgrade>,
+        (upgrade, busy): (Option<OnUpgrade>, Busy),
         call: Call,
     ) -> Response<ResponseBody> {
         let Self { mut response, mut lease, request, deadline } = self;
@@ -299,7 +300,7 @@ impl Passed {
             (None, _) => {
                 let revoked = inbound.then(|| conn.revocation.watch());
                 lease.keep(request);
-                Response::from_parts(parts, ResponseBody::upstream(body, lease, finisher, deadline, revoked))
+                Response::from_parts(parts, ResponseBody::upstream(body, lease, finisher, (deadline, revoked, busy)))
             }
         }
     }

@@ -134,6 +134,11 @@ pub(crate) fn response(parts: &mut http::response::Parts) {
     parts.extensions.clear();
 }
 
+/// A header as a log shows it.
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> String {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+}
+
 /// A random (version 4) UUID, as Envoy makes one.
 fn request_id() -> HeaderValue {
     let random =

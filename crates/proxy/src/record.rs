@@ -14,7 +14,7 @@ use telemetry::{AccessEntry, AccessLog, Cell, CellKey, Fault, Flag, ListenerCoun
 
 use crate::answer::Failure;
 use crate::detect::grpc_names;
-use crate::headers::REQUEST_ID;
+use crate::headers::{self, REQUEST_ID};
 use crate::limits::PATHS_PER_PEER;
 
 /// A worker's way to its counters and its log.
@@ -278,12 +278,7 @@ fn entry(arrival: &Arrival<'_>) -> AccessEntry {
         ..AccessEntry::default()
     };
     if let Some(head) = arrival.head {
-        let text = |name: header::HeaderName| {
-            head.headers
-                .get(name)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-                .unwrap_or_default()
-        };
+        let text = |name: header::HeaderName| headers::text(&head.headers, &name);
         entry.method = head.method.to_string();
         entry.path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         entry.protocol = match head.version {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod agent;
 mod grpc;
 mod http;
 mod rig;
