@@ -346,14 +346,15 @@ impl State {
         }
     }
 
-    fn alias_finding(&self, id: &str, check: &LocalCheck) -> Option<(String, Status, String)> {
+    fn alias_finding<'a>(&'a self, id: &str, check: &'a LocalCheck) -> Option<(String, Status, String)> {
         let CheckKind::Alias { node, service_id } = &check.definition.as_ref()?.kind else { return None };
         if !node.is_empty() && *node != self.node {
             return None;
         }
-        let seen = self.checks.values().map(|check| &check.health);
-        let seen = seen.filter(|c| c.service_id == *service_id || c.service_id.is_empty());
-        let (status, output) = alias_verdict(seen);
+        // The service's own checks first: of two equally bad ones, these are the ones to name.
+        let of = |id: &'a str| self.checks.values().map(|c| &c.health).filter(move |c| c.service_id == id);
+        let nodes = if service_id.is_empty() { None } else { Some(of("")) };
+        let (status, output) = alias_verdict(of(service_id).chain(nodes.into_iter().flatten()));
         // Both texts of a passing alias mean the same; changing one for the other would only be noise in the catalog.
         let quiet = status == Status::Passing && check.health.status == status && !check.health.output.is_empty();
         (!quiet).then(|| (id.to_owned(), status, output))

@@ -43,9 +43,6 @@ fn proxy(definition: &ServiceDefinition, complaints: &mut Vec<String>) {
     if destination.is_empty() {
         complaints.push("Proxy.DestinationServiceName must be non-empty for Connect proxy services".to_owned());
     }
-    if destination == "*" {
-        complaints.push("Proxy.DestinationServiceName must not be a wildcard for Connect proxy services".to_owned());
-    }
     if service.port == 0 {
         complaints.push("Port must be set for a Connect proxy".to_owned());
     }
