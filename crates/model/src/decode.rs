@@ -291,7 +291,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 
 /// Whether a key as written is `known`, which is in snake case. Case never counts, and a key without any underscore
 /// may be the CamelCase form, as the HTTP API has it.
-pub(crate) fn same_key(written: &str, known: &str) -> bool {
+pub fn same_key(written: &str, known: &str) -> bool {
     if written.eq_ignore_ascii_case(known) {
         return true;
     }
@@ -374,6 +374,11 @@ impl<'a> Fields<'a> {
 
     pub fn opaque(&mut self, decoder: &mut Decoder, key: &str) -> OpaqueMap {
         self.read(decoder, key, Decoder::opaque).unwrap_or_default()
+    }
+
+    /// Everything that nobody took, for a reader of its own.
+    pub fn into_entries(self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.into_iter().flatten()
     }
 
     /// Everything that nobody took, kept as written.
