@@ -13,7 +13,7 @@ use api::server::{Identity, ServerState};
 use axum::Router;
 use client::Client;
 use insight::Insight;
-use model::Node;
+use model::{ConfigEntry, Node};
 use store::{Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -47,6 +47,8 @@ pub struct Options {
     pub left: watch::Sender<bool>,
     /// `DebugConfig` of `agent/self`, without secrets.
     pub debug_config: serde_json::Value,
+    /// Config entries written at the start, unless there are such already.
+    pub entries: Vec<ConfigEntry>,
 }
 
 impl Options {
@@ -60,6 +62,7 @@ impl Options {
             reload: action(|| async { Ok(()) }),
             left: watch::Sender::new(false),
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
+            entries: Vec::new(),
         }
     }
 }
@@ -102,6 +105,11 @@ impl Mesh {
         let state = ServerState::start(store, &identity(&options.agent))
             .await
             .map_err(|error| Error::Server(error.to_string()))?;
+        for entry in &options.entries {
+            if state.store.state().config(entry.kind(), entry.name()).is_none() {
+                state.store.put_config(entry.clone(), None).await?;
+            }
+        }
         let insight = Arc::new(Insight::new());
         let server = api::server::router(state.clone());
         let client = api::in_process(api::App::new(false).merge(server.clone()).into_router());

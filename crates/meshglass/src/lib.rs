@@ -19,8 +19,9 @@
 
 mod arguments;
 pub mod assemble;
-pub mod config;
 pub mod commands;
+pub mod config;
 pub mod demo;
+mod dev;
 mod facts;
 pub mod logging;

@@ -4,6 +4,7 @@
 //! speaks.
 
 use std::fmt::{self, Write as _};
+use std::fs::File;
 use std::io::Write as _;
 
 use api::agent::LogLine;
@@ -40,10 +41,15 @@ pub fn silent() -> Logs {
 
 /// Starts the log of this process. A second start keeps the first one's output and only gives a new place to listen.
 pub fn start(level: Level, json: bool) -> Logs {
+    start_into(level, json, None)
+}
+
+/// The same, with every line written to a file as well.
+pub fn start_into(level: Level, json: bool, file: Option<File>) -> Logs {
     let logs = silent();
     // What only a `monitor` would want to hear is not even formatted below debug.
     let finest = LevelFilter::from_level(level.max(Level::DEBUG));
-    let layer = Lines { level, json, sender: logs.clone() }.with_filter_level(finest);
+    let layer = Lines { level, json, file, sender: logs.clone() }.with_filter_level(finest);
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
     logs
 }
@@ -51,6 +57,7 @@ pub fn start(level: Level, json: bool) -> Logs {
 struct Lines {
     level: Level,
     json: bool,
+    file: Option<File>,
     sender: Logs,
 }
 
@@ -74,6 +81,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         let text = if self.json { json_line(event) } else { line(event) };
         if level <= self.level {
             let _ = writeln!(std::io::stdout().lock(), "{text}");
+            if let Some(mut file) = self.file.as_ref() {
+                let _ = writeln!(file, "{text}");
+            }
         }
         let _ = self.sender.send(LogLine { level, text: text.into() });
     }

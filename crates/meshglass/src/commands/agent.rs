@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command};
 
 use super::Failure;
-use super::flags::{arguments, list, rest, switch, text};
+use super::flags::{arguments, every, given, list, on, rest, switch, text};
+use crate::config::AgentFlags;
 
 pub fn command() -> Command {
     Command::new("agent")
@@ -20,7 +21,7 @@ pub fn command() -> Command {
         .arg(rest(""))
 }
 
-fn switches() -> [Arg; 14] {
+fn switches() -> [Arg; 12] {
     [
         switch("bootstrap", "Be the only server there is."),
         switch("dev", "Development: one server, state in memory, answers on loopback, indented JSON."),
@@ -34,12 +35,10 @@ fn switches() -> [Arg; 14] {
         switch("server", "Be a server."),
         switch("syslog", "Write the log to syslog as well."),
         switch("ui", "Serve the page /ui (it always is)."),
-        switch("log-stdout", "Write the log to standard output (it always is).").hide(true),
-        switch("watch-files", "Read files again when they change.").hide(true),
     ]
 }
 
-fn lists() -> [Arg; 14] {
+fn lists() -> [Arg; 13] {
     [
         list("allow-write-http-from", "network", "Let only these networks write over HTTP."),
         list("config-dir", "path", "Directory with .hcl and .json files to read, in the order of their names."),
@@ -54,11 +53,10 @@ fn lists() -> [Arg; 14] {
         list("retry-join-wan", "address", "The same for servers of other datacenters."),
         list("serf-lan-allowed-cidrs", "network", "Networks that members may come from."),
         list("serf-wan-allowed-cidrs", "network", "Networks that servers of other datacenters may come from."),
-        list("enable-feature", "name", "Switch a feature on.").hide(true),
     ]
 }
 
-fn values() -> [Arg; 44] {
+fn values() -> [Arg; 40] {
     [
         text("advertise", "address", "The address that other nodes are told."),
         text("advertise-wan", "address", "The address that other datacenters are told."),
@@ -100,17 +98,87 @@ fn values() -> [Arg; 44] {
         text("server-port", "port", "The port for servers."),
         text("ui-content-path", "path", "The path of the page. Default: /ui/."),
         text("ui-dir", "path", "Directory with another page."),
-        text("default-policy", "string", "What happens to calls that no intention decides: allow or deny.").hide(true),
-        text("grpc-tls-port", "port", "The port for gRPC over TLS.").hide(true),
-        text("license-file", "path", "Taken and ignored.").hide(true),
-        text("partition", "name", "Taken and ignored.").hide(true),
     ]
 }
 
 pub fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let failed = |text: String| Failure::new(format!("==> {text}"));
     let extra = arguments(matches);
     if !extra.is_empty() {
-        return Err(Failure::new(format!("==> Unexpected extra arguments: [{}]", extra.join(" "))));
+        return Err(failed(format!("Unexpected extra arguments: [{}]", extra.join(" "))));
     }
-    Err(Failure::new("==> no agent"))
+    let outcome = super::runtime()?.block_on(crate::dev::run_agent(typed(matches)));
+    outcome.map_err(|error| failed(error.consul_text()))
+}
+
+/// The flags as the configuration wants them.
+fn typed(matches: &ArgMatches) -> AgentFlags {
+    let settings = AgentFlags::names().flat_map(|name| {
+        let switched = matches.try_get_one::<bool>(name).ok().flatten().map(ToString::to_string);
+        let texts = matches.try_get_many::<String>(name).ok().flatten().into_iter().flatten().cloned();
+        switched.into_iter().chain(texts).map(move |value| (name.to_owned(), value))
+    });
+    AgentFlags {
+        dev: on(matches, "dev"),
+        config_files: config_files(matches),
+        config_format: given(matches, "config-format").map(str::to_owned),
+        hcl: every(matches, "hcl"),
+        settings: settings.collect(),
+    }
+}
+
+/// Both flags in the order in which they were typed: of a value set twice the last counts.
+fn config_files(matches: &ArgMatches) -> Vec<String> {
+    let mut places: Vec<(usize, &String)> = ["config-file", "config-dir"]
+        .into_iter()
+        .filter_map(|flag| Some(matches.indices_of(flag)?.zip(matches.get_many::<String>(flag)?)))
+        .flatten()
+        .collect();
+    places.sort_by_key(|(place, _)| *place);
+    places.into_iter().map(|(_, path)| path.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn read(words: &[&str]) -> AgentFlags {
+        typed(&command().try_get_matches_from(std::iter::once("agent").chain(words.iter().copied())).unwrap())
+    }
+
+    #[test]
+    fn files_keep_their_order_and_settings_their_names() {
+        let flags = read(&[
+            "--config-dir=b",
+            "--config-file=a",
+            "--dev=true",
+            "--config-dir=c",
+            "--http-port=8501",
+            "--server=false",
+            "--node-meta=a:b",
+            "--node-meta=c:d",
+            "--hcl=x = 1",
+        ]);
+        assert_eq!(flags.config_files, ["b", "a", "c"]);
+        assert!(flags.dev);
+        assert_eq!(flags.hcl, ["x = 1"]);
+        let mut settings: Vec<String> = flags.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        settings.sort();
+        assert_eq!(settings, ["http-port=8501", "node-meta=a:b", "node-meta=c:d", "server=false"]);
+    }
+
+    /// No flag is offered that nobody reads.
+    #[test]
+    fn every_flag_has_a_reader() {
+        let read: Vec<&str> =
+            AgentFlags::names().chain(["dev", "config-file", "config-dir", "config-format", "hcl"]).collect();
+        let mut offered: Vec<String> =
+            command().get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+        offered.retain(|flag| !read.contains(&flag.as_str()));
+        assert!(offered.is_empty(), "{offered:?}");
+        for flag in read {
+            assert!(command().get_arguments().any(|arg| arg.get_long() == Some(flag)), "-{flag}");
+        }
+    }
 }

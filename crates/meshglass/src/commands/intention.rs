@@ -182,7 +182,7 @@ async fn check(matches: &ArgMatches) -> Outcome {
         return Err(Failure::new("Error: command requires exactly two arguments: src and dst"));
     };
     let api = api(matches)?;
-    let query = api.query().with("source", source).with("destination", destination).with("source-type", "consul");
+    let query = api.query().with("destination", destination).with("source", source).with("source-type", "consul");
     let answer = api.client.get::<Value>(&format!("{PATH}/check"), &query).await;
     let answer = answer.map_err(Failure::about("Error checking the connection"))?;
     Ok(match answer.value["Allowed"].as_bool() {

@@ -29,6 +29,7 @@ use clap::{ArgMatches, Command};
 
 use crate::arguments::{Request, normalise};
 use connection::Api;
+pub(crate) use version::SPEAKS_CONSUL;
 
 /// No or an unknown command: what shells say of a program that does not exist, and what Consul says here.
 const UNKNOWN_COMMAND: u8 = 127;

@@ -133,7 +133,7 @@ async fn deregister(matches: &ArgMatches) -> Outcome {
     for id in ids {
         let path = api.path(&format!("/v1/agent/service/deregister/{}", client::escape(&id)));
         if let Err(error) = put(&api, &path, Bytes::new()).await {
-            let text = format!("Error registering service \"{id}\": {error}");
+            let text = format!("Error deregistering service \"{id}\": {error}");
             return Err(Failure { done: output.stdout, ..Failure::new(text) });
         }
         output.stdout.push_str(&format!("Deregistered service: {id}\n"));

@@ -2,8 +2,9 @@
 
 use clap::{ArgMatches, Command};
 
-use super::flags::{arguments, rest, switch, text};
-use super::{Failure, Outcome};
+use super::flags::{arguments, given, on, rest, switch, text};
+use super::{Failure, Outcome, Output};
+use crate::config;
 
 pub fn command() -> Command {
     Command::new("validate")
@@ -17,8 +18,13 @@ pub fn command() -> Command {
 }
 
 pub fn run(matches: &ArgMatches) -> Outcome {
-    if arguments(matches).is_empty() {
+    let paths = arguments(matches);
+    if paths.is_empty() {
         return Err(Failure::new("Must specify at least one config file or directory"));
     }
-    Err(Failure::new("not yet"))
+    let lines = config::validate(&paths, given(matches, "config-format"))
+        .map_err(|error| Failure::new(format!("Config validation failed: {}", error.consul_text())))?;
+    let stderr = lines.iter().map(|line| format!("{line}\n")).collect();
+    let stdout = if on(matches, "quiet") { String::new() } else { "Configuration is valid!\n".to_owned() };
+    Ok(Output { stdout, stderr, ..Output::default() })
 }

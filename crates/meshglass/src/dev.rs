@@ -1,0 +1,256 @@
+//! `agent`, from its configuration to its end: banner, definitions, managed proxies, signals, reload.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use agent::Agent;
+use model::Node;
+use proxy::Sidecar;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::assemble::{self, Member, Mesh, Options, action};
+use crate::commands::SPEAKS_CONSUL;
+use crate::config::{self, AgentFlags, Config};
+use crate::logging;
+
+/// Why an agent did not start; one line for the terminal.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    #[error(transparent)]
+    Mesh(#[from] assemble::Error),
+    #[error("a definition was refused: {0}")]
+    Definition(agent::Error),
+    #[error("{what} {path}: {source}")]
+    File { what: &'static str, path: String, source: std::io::Error },
+    #[error("waiting for signals: {0}")]
+    Signals(std::io::Error),
+    #[error("a client agent of another server is not available yet: start with -dev, or with -server for one server")]
+    ClientAgent,
+}
+
+impl StartError {
+    /// As Consul's command line says it.
+    pub fn consul_text(&self) -> String {
+        match self {
+            Self::Config(error) => error.consul_text(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Runs an agent until it is told to end.
+///
+/// # Errors
+/// The configuration, a port or a definition cannot be used.
+pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
+    let (config, warnings) = config::load(&flags)?;
+    if !config.server && !config.dev {
+        return Err(StartError::ClientAgent);
+    }
+    println!("==> Starting Consul agent...");
+    let file = config.log_file.as_ref().map(|path| open_log(path)).transpose()?;
+    let logs = logging::start_into(config.log_level, config.log_json, file);
+    let (left, leaving) = watch::channel(false);
+    let (reload, reloads) = watch::channel(0_u64);
+    let mut options = Options::new(agent_config(&config), logs);
+    options.http = config.http.clone();
+    options.dev = config.dev;
+    options.left = left;
+    options.debug_config = config.debug_config();
+    options.entries = config.bootstrap.clone();
+    let reloader = Arc::new(Reloader { flags, slot: std::sync::OnceLock::new(), counter: reload });
+    let again = Arc::clone(&reloader);
+    options.reload = action(move || {
+        let result = again.reload();
+        async move { result }
+    });
+    let mesh = Mesh::start(options).await?;
+    let agent = Arc::clone(&mesh.member().agent);
+    let _ = reloader.slot.set(Arc::clone(&agent));
+    if let Some(refused) = agent.apply_definitions(config.services.clone(), config.checks.clone()).into_iter().next() {
+        return Err(StartError::Definition(refused));
+    }
+    print!("{}", banner(&config, mesh.http_addr()));
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    if !config.dev {
+        warn!("state is kept in memory only: it is gone when this agent ends");
+    }
+    if let Some(address) = mesh.http_addr() {
+        info!(%address, network = "tcp", "Started HTTP server");
+    }
+    let pid = PidFile::write(config.pid_file.as_deref())?;
+    let managed = tokio::spawn(managed_proxies(mesh.member().clone(), reloads));
+    wait(leaving, &reloader).await?;
+    managed.abort();
+    let _ = managed.await;
+    mesh.stop().await;
+    drop(pid);
+    info!("Exit code: code=0");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_log(path: &std::path::Path) -> Result<std::fs::File, StartError> {
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    opened.map_err(|source| StartError::File { what: "log file", path: path.display().to_string(), source })
+}
+
+/// The file of `-pid-file`, removed at the end.
+struct PidFile(Option<std::path::PathBuf>);
+
+impl PidFile {
+    fn write(path: Option<&std::path::Path>) -> Result<Self, StartError> {
+        if let Some(path) = path {
+            std::fs::write(path, std::process::id().to_string()).map_err(|source| StartError::File {
+                what: "pid file",
+                path: path.display().to_string(),
+                source,
+            })?;
+        }
+        Ok(Self(path.map(Into::into)))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn agent_config(config: &Config) -> agent::Config {
+    let address = config.advertise_addr.to_string();
+    let mut tagged_addresses: BTreeMap<String, String> =
+        ["lan", "lan_ipv4", "wan", "wan_ipv4"].map(|kind| (kind.to_owned(), address.clone())).into();
+    tagged_addresses.extend(config.tagged_addresses.clone());
+    let mut meta = config.node_meta.clone();
+    meta.entry("consul-network-segment".to_owned()).or_default();
+    let node = Node {
+        id: config.node_id.clone(),
+        node: config.node_name.clone(),
+        address,
+        datacenter: config.datacenter.clone(),
+        tagged_addresses,
+        meta,
+    };
+    agent::Config {
+        server_port: Some(config.server_port),
+        version: SPEAKS_CONSUL.to_owned(),
+        sidecar_ports: config.sidecar_ports.clone(),
+        check_update_interval: config.check_update_interval,
+        default_policy: config.default_intention_policy,
+        ..agent::Config::new(node)
+    }
+}
+
+fn banner(config: &Config, http: Option<SocketAddr>) -> String {
+    let client = config.http.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ");
+    let port = http.map_or(-1, |address| i32::from(address.port()));
+    let rows = [
+        ("Version", format!("'{}' (Meshglass {})", SPEAKS_CONSUL, env!("CARGO_PKG_VERSION"))),
+        ("Node ID", format!("'{}'", config.node_id)),
+        ("Node name", format!("'{}'", config.node_name)),
+        ("Datacenter", format!("'{}' (Segment: '<all>')", config.datacenter)),
+        ("Server", format!("{} (Bootstrap: false)", config.server || config.dev)),
+        ("Client Addr", format!("[{client}] (HTTP: {port}, HTTPS: -1, gRPC: -1, DNS: -1)")),
+        ("Cluster Addr", format!("{} (LAN: -1, WAN: -1)", config.advertise_addr)),
+        ("Encrypt", "Gossip: false, TLS-Outgoing: false, TLS-Incoming: false, Auto-Encrypt-TLS: false".to_owned()),
+    ];
+    let rows: String = rows.iter().map(|(name, value)| format!("{name:>18}: {value}\n")).collect();
+    format!("{rows}\n==> Log data will now stream in as it occurs:\n\n")
+}
+
+/// Reads the files again and applies what may change while an agent runs: services and checks.
+struct Reloader {
+    flags: AgentFlags,
+    slot: std::sync::OnceLock<Arc<Agent>>,
+    counter: watch::Sender<u64>,
+}
+
+impl Reloader {
+    fn reload(&self) -> Result<(), String> {
+        let (config, warnings) = config::load(&self.flags).map_err(|error| error.to_string())?;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        let Some(agent) = self.slot.get() else { return Ok(()) };
+        let refused = agent.apply_definitions(config.services, config.checks);
+        self.counter.send_modify(|count| *count += 1);
+        match refused.first() {
+            None => Ok(()),
+            Some(first) => Err(format!("a definition was refused: {first}")),
+        }
+    }
+}
+
+/// SIGINT, SIGTERM and `leave` end the agent; SIGHUP reads the files again.
+async fn wait(mut leaving: watch::Receiver<bool>, reloader: &Reloader) -> Result<(), StartError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => info!(signal = "interrupt", "Caught"),
+            _ = terminate.recv() => info!(signal = "terminated", "Caught"),
+            _ = leaving.wait_for(|left| *left) => info!("Graceful leave"),
+            _ = hang_up.recv() => {
+                info!(signal = "hangup", "Caught");
+                match reloader.reload() {
+                    Ok(()) => info!("Configuration reloaded"),
+                    Err(problem) => error!("reloading failed, the old configuration stays: {problem}"),
+                }
+                continue;
+            }
+        }
+        return Ok(());
+    }
+}
+
+/// Runs a sidecar in this process for each service that was written in the removed managed form.
+async fn managed_proxies(member: Member, mut reloads: watch::Receiver<u64>) {
+    let mut local = member.agent.watch_local();
+    let mut running: BTreeMap<String, Sidecar> = BTreeMap::new();
+    loop {
+        let wanted = member.agent.managed_proxies();
+        let gone: Vec<String> = running.keys().filter(|id| !wanted.contains(id)).cloned().collect();
+        for id in gone {
+            if let Some(sidecar) = running.remove(&id) {
+                sidecar.drain().await;
+            }
+        }
+        for id in wanted {
+            if running.contains_key(&id) {
+                continue;
+            }
+            info!(proxy = %id, "starting the proxy of a managed definition");
+            match Sidecar::start(proxy::Config::agent(&id, member.client.clone())) {
+                Ok(sidecar) => drop(running.insert(id, sidecar)),
+                Err(problem) => error!(proxy = %id, %problem, "the managed proxy did not start"),
+            }
+        }
+        if !changed(&mut local, &mut reloads).await {
+            return;
+        }
+    }
+}
+
+fn changed<'a>(
+    local: &'a mut watch::Receiver<u64>,
+    reloads: &'a mut watch::Receiver<u64>,
+) -> impl Future<Output = bool> + 'a {
+    async {
+        tokio::select! {
+            changed = local.changed() => changed.is_ok(),
+            changed = reloads.changed() => changed.is_ok(),
+        }
+    }
+}
