@@ -93,7 +93,6 @@ def test_details_of_a_call(page):
     text = browser.run("return document.getElementById('panel').textContent")
     for word in [
         "gRPC methods",
-        "Check",
         "Get",
         "Put",
         "Exists",

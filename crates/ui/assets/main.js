@@ -223,6 +223,11 @@ function start() {
     if (event.target.dataset.view) look({ view: event.target.dataset.view });
   });
   $("search").addEventListener("input", (event) => look({ query: event.target.value.trim() }));
+  document.querySelector(".skip").onclick = (event) => {
+    // The address keeps its words after the #.
+    event.preventDefault();
+    ($("world").querySelector("button") ?? $("stage")).focus();
+  };
   $("failing").onclick = () => look({ failing: !looking.failing });
   $("theme").onclick = toggleTheme;
   $("copy").onclick = copyLink;
