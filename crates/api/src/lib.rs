@@ -9,7 +9,7 @@
 //! Consul would not put it into, a body read past [`BODY_LIMIT_BYTES`].
 //!
 //! ```
-//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! let app = api::App::new(true).into_router();
 //! let client = api::in_process(app);
 //! let answer = client.send(http::Method::GET, "/v1/nothing", "".into(), std::time::Duration::from_secs(1)).await;
