@@ -24,8 +24,8 @@ use crate::balance::{Balancer, Place};
 use crate::body::RequestBody;
 use crate::io::{Io, Meter};
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, HEAD_BYTES, IDLE_PER_HOST, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BUFFER_BYTES,
-    STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION, UPSTREAM_IDLE,
+    CONNECTION_WINDOW_BYTES, HEAD_BYTES, IDLE_PER_HOST, OPENINGS_PER_LEASE, PING_INTERVAL, PING_TIMEOUT,
+    STREAM_SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION, UPSTREAM_IDLE,
 };
 use crate::tls::{self, Material};
 use crate::worker::LocalExecutor;
@@ -247,6 +247,13 @@ impl Lease {
         })
     }
 
+    /// The connection turned out to be closed, or about to be: nobody shall get it again.
+    pub fn discard(self) {
+        if let Sender::H2 { shared, .. } = &self.sender {
+            self.pool.h2.borrow_mut().retain(|other| !Rc::ptr_eq(other, shared));
+        }
+    }
+
     /// Holds the request's place in its target's limit until the answer has ended.
     pub fn keep(&mut self, request: Place) {
         self.request = Some(request);
@@ -326,7 +333,8 @@ impl Cluster {
     }
 
     async fn lease_h2(self: &Rc<Self>, host: &Rc<Host>) -> Result<Sender, Failure> {
-        loop {
+        // A host that takes connections only to close them must not keep its callers here for ever.
+        for _ in 0..OPENINGS_PER_LEASE {
             if let Some(shared) = usable_h2(&host.pool) {
                 let stream = Place::take(&shared.streams);
                 shared.used.set(Instant::now());
@@ -347,6 +355,8 @@ impl Cluster {
             }
             woken.await.unwrap_or_else(|_| Err(Failure::new(Kind::ConnectFailed, "the worker is stopping")))?;
         }
+        let why = format!("{} closes or fills every connection at once", host.describe());
+        Err(Failure::new(Kind::ConnectFailed, why))
     }
 
     async fn open_h2(self: &Rc<Self>, host: &Host) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plan::{Plan, TargetId};
 use telemetry::{ProxyLabels, Registry, Reporter};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -27,8 +27,8 @@ const ENDPOINTS_GRACE: Duration = Duration::from_secs(1);
 /// A listener whose port is taken is tried again this often.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The last report may not hold up a stop for longer.
-const LAST_REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// One report may take this long; the last one holds up a stop no longer.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is known so far. Parts are replaced whole, each by the one task that follows it.
 #[derive(Default)]
@@ -96,10 +96,13 @@ pub(crate) fn run(control: Control, first: Option<Loaded>) {
 
 async fn serve(mut control: Control, first: Option<Loaded>) {
     let shared = Rc::new(Shared { known: RefCell::default(), changed: Notify::new() });
-    let mut reporter = Reporter::new(control.registry.clone());
+    let mut reports = None;
     match (&control.config.source, first) {
         (Source::Agent(client), _) => {
             let id = control.config.proxy_id.clone();
+            let reporter = Rc::new(Reports::new(client.clone(), &id, control.registry.clone()));
+            tokio::task::spawn_local(reporter.clone().every_second(control.snapshots.subscribe()));
+            reports = Some(reporter);
             tokio::task::spawn_local(follow::agent(client.clone(), id, shared.clone()));
         }
         (Source::File(path), first) => {
@@ -111,17 +114,11 @@ async fn serve(mut control: Control, first: Option<Loaded>) {
     }
     let mut publisher = Publisher::new(control.registry.clone(), control.workers);
     let mut phase = control.phase.subscribe();
-    let mut report = tokio::time::interval(REPORT_INTERVAL);
-    report.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             () = shared.changed.notified() => {}
             () = again_at(waiting.again) => {}
-            _ = report.tick() => {
-                send_report(&control, &mut reporter, false).await;
-                continue;
-            }
             stop = phase.wait_for(|phase| *phase >= Phase::Draining) => {
                 drop(stop);
                 break;
@@ -130,7 +127,7 @@ async fn serve(mut control: Control, first: Option<Loaded>) {
         publish(&mut control, &shared, &mut publisher, &mut waiting).await;
     }
     if control.phase.borrow().eq(&Phase::Draining) {
-        finish(&mut control, &mut reporter, &mut publisher).await;
+        finish(&mut control, reports.as_deref(), &mut publisher).await;
     }
 }
 
@@ -199,29 +196,54 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
-async fn send_report(control: &Control, reporter: &mut Reporter, last: bool) {
-    let Source::Agent(client) = &control.config.source else { return };
-    if control.snapshots.borrow().is_none() {
-        return;
+/// The way of the counts to the agent. A task of its own: an agent that is slow to take them holds up no plan.
+struct Reports {
+    client: client::Client,
+    path: String,
+    reporter: Mutex<Reporter>,
+}
+
+impl Reports {
+    fn new(client: client::Client, id: &str, registry: Arc<Registry>) -> Self {
+        let path = format!("/v1/agent/connect/proxy/{id}/report");
+        Self { client, path, reporter: Mutex::new(Reporter::new(registry)) }
     }
-    let report = if last { reporter.last(now_ms()) } else { reporter.report(now_ms()) };
-    let path = format!("/v1/agent/connect/proxy/{}/report", control.config.proxy_id);
-    match client.put(&path, &report).await {
-        Ok(_) => reporter.delivered(report.sequence),
-        Err(error) => tracing::debug!(%error, "the agent did not take a report"),
+
+    async fn every_second(self: Rc<Self>, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+        // Before its first plan the proxy knows no name to report under.
+        if snapshots.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.send(false).await;
+        }
+    }
+
+    async fn send(&self, last: bool) {
+        let mut reporter = self.reporter.lock().await;
+        let report = if last { reporter.last(now_ms()) } else { reporter.report(now_ms()) };
+        match tokio::time::timeout(REPORT_TIMEOUT, self.client.put(&self.path, &report)).await {
+            Ok(Ok(_)) => reporter.delivered(report.sequence),
+            Ok(Err(error)) if last => tracing::warn!(%error, "the agent did not take the last report"),
+            Ok(Err(error)) => tracing::debug!(%error, "the agent did not take a report"),
+            Err(_) => tracing::debug!("the agent did not take a report in time"),
+        }
     }
 }
 
 /// After the workers: what they counted last is in the last report.
-async fn finish(control: &mut Control, reporter: &mut Reporter, publisher: &mut Publisher) {
+async fn finish(control: &mut Control, reports: Option<&Reports>, publisher: &mut Publisher) {
     let mut phase = control.phase.subscribe();
     let ended = control.applied.wait_for(|all| all.iter().all(|applied| *applied == ENDED));
     tokio::select! {
         _ = tokio::time::timeout(control.config.drain_timeout + Duration::from_secs(1), ended) => {}
         _ = phase.wait_for(|phase| *phase >= Phase::Stopped) => return,
     }
-    if tokio::time::timeout(LAST_REPORT_TIMEOUT, send_report(control, reporter, true)).await.is_err() {
-        tracing::warn!("the agent did not take the last report");
+    if let Some(reports) = reports.filter(|_| control.snapshots.borrow().is_some()) {
+        reports.send(true).await;
     }
     publisher.flush().await;
 }

@@ -215,6 +215,7 @@ impl Attempts<'_> {
                     }
                     Err(unsent) => {
                         let Some(back) = unsent.request else { return Err(unsent.failure) };
+                        lease.discard();
                         request = back;
                         unsent.failure
                     }

@@ -10,6 +10,8 @@ pub(crate) const PENDING_PER_TARGET: u32 = 1024;
 pub(crate) const REQUESTS_PER_TARGET: u32 = 1024;
 /// Streams put on one HTTP/2 connection before another is opened: below every server's usual limit.
 pub(crate) const STREAMS_PER_CONNECTION: u32 = 100;
+/// How many connections are waited for before a request for a stream is given up.
+pub(crate) const OPENINGS_PER_LEASE: u32 = 8;
 /// Streams that a caller may have open on one connection.
 pub(crate) const STREAMS_ACCEPTED: u32 = 1024;
 /// Request or response head, HTTP/1.1 (bytes read) and HTTP/2 (decoded list). The number of headers is limited to 100
@@ -40,5 +42,5 @@ pub(crate) const SESSIONS_PER_HOST: usize = 32;
 pub(crate) const PATHS_PER_PEER: usize = 256;
 /// Distinct callers (service and label header) remembered per listener and worker.
 pub(crate) const CALLERS_PER_LISTENER: usize = 1024;
-/// Answers to a plan change that no worker gives within this long are said in the log.
+/// The pause before accepting again when no file descriptor is left.
 pub(crate) const PAUSE_WITHOUT_FILES: Duration = Duration::from_millis(50);
