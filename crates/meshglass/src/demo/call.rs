@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -29,6 +29,9 @@ const TRACE_HEADERS: [&str; 9] = [
     "x-b3-sampled",
     "x-b3-flags",
 ];
+
+/// The header in which the mesh says why it refused; an application that gives up for that reason hands it on.
+pub const WHY: &str = "x-meshglass-why";
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -108,6 +111,9 @@ impl Upstream {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u8,
+    pub message: String,
+    /// The mesh's reason, when the mesh answered.
+    pub why: Option<HeaderValue>,
     pub item: Item,
 }
 
@@ -142,10 +148,13 @@ impl GrpcUpstream {
             return Err(format!("HTTP status {} where gRPC was expected", parts.status).into());
         }
         let body = Limited::new(body, MESSAGE_LIMIT_BYTES).collect().await?;
-        let status = |headers: &HeaderMap| headers.get("grpc-status")?.to_str().ok()?.parse::<u8>().ok();
-        let status = body.trailers().and_then(status).or_else(|| status(&parts.headers)).ok_or("no grpc-status")?;
+        // A refusal may come as headers alone, without trailers.
+        let ends = body.trailers().filter(|t| t.contains_key("grpc-status")).unwrap_or(&parts.headers).clone();
+        let text = |name: &str| ends.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let status = text("grpc-status").parse().map_err(|_| "no grpc-status")?;
+        let (message, why) = (text("grpc-message").to_owned(), parts.headers.get(WHY).cloned());
         let item = if status == 0 { Item::parse(&body.to_bytes()).ok_or("not a message")? } else { Item::default() };
-        Ok(Reply { status, item })
+        Ok(Reply { status, message, why, item })
     }
 
     async fn sender(&self) -> Result<http2::SendRequest<Full<Bytes>>, Failure> {

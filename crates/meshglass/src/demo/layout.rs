@@ -105,6 +105,10 @@ impl Layout {
         self.instances.iter().find(|instance| instance.service == service)
     }
 
+    pub fn count(&self, service: &str) -> usize {
+        self.instances.iter().filter(|instance| instance.service == service).count()
+    }
+
     /// Every port with what it is for.
     fn ports(&self) -> Vec<(u16, String)> {
         let mut ports = vec![(self.api, "HTTP API".to_owned())];

@@ -3,10 +3,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::{Body, Call, text};
-use crate::demo::call::{Failure, GrpcUpstream, Upstream};
+use crate::demo::call::{Failure, GrpcUpstream, Reply, Upstream, WHY};
 use crate::demo::grpc::Item;
 
 /// gRPC's NOT_FOUND.
@@ -22,10 +22,32 @@ pub async fn answer(facebox: &Upstream, cache: &GrpcUpstream, call: &Call) -> Re
         },
         _ => Ok(text(StatusCode::METHOD_NOT_ALLOWED, "POST / or GET /cache/<key>\n")),
     };
-    result.unwrap_or_else(|error| text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")))
+    result.unwrap_or_else(|upset| {
+        let mut answer = text(StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", upset.text));
+        if let Some(why) = upset.why {
+            answer.headers_mut().insert(WHY, why);
+        }
+        answer
+    })
 }
 
-async fn emojify(facebox: &Upstream, cache: &GrpcUpstream, call: &Call) -> Result<Response<Body>, Failure> {
+/// Why there is no picture, and what the mesh said when it was the mesh that refused.
+struct Upset {
+    text: String,
+    why: Option<HeaderValue>,
+}
+
+impl From<Failure> for Upset {
+    fn from(failure: Failure) -> Self {
+        Self { text: failure.to_string(), why: None }
+    }
+}
+
+fn upset(what: &str, reply: &Reply) -> Upset {
+    Upset { text: format!("{what}: gRPC status {} {}", reply.status, reply.message), why: reply.why.clone() }
+}
+
+async fn emojify(facebox: &Upstream, cache: &GrpcUpstream, call: &Call) -> Result<Response<Body>, Upset> {
     let mut hasher = DefaultHasher::new();
     call.body.hash(&mut hasher);
     let key = format!("{:016x}", hasher.finish());
@@ -33,24 +55,25 @@ async fn emojify(facebox: &Upstream, cache: &GrpcUpstream, call: &Call) -> Resul
     match known.status {
         0 => return Ok(text(StatusCode::OK, key)),
         NOT_FOUND => {}
-        status => return Err(format!("cache Exists: gRPC status {status}").into()),
+        _ => return Err(upset("emojify-cache Exists", &known)),
     }
     let faces = facebox.send(Method::POST, "/facebox/check", &call.trace, call.body.clone()).await?;
     if !faces.status().is_success() {
-        return Err(format!("facebox: status {}", faces.status()).into());
+        let text = format!("emojify-facebox: {}: {}", faces.status(), String::from_utf8_lossy(faces.body()).trim());
+        return Err(Upset { text, why: faces.headers().get(WHY).cloned() });
     }
     let put = cache.call("Put", &call.trace, &Item { id: key.clone(), data: faces.into_body() }).await?;
     match put.status {
         0 => Ok(text(StatusCode::OK, key)),
-        status => Err(format!("cache Put: gRPC status {status}").into()),
+        _ => Err(upset("emojify-cache Put", &put)),
     }
 }
 
-async fn picture(cache: &GrpcUpstream, call: &Call, key: &str) -> Result<Response<Body>, Failure> {
+async fn picture(cache: &GrpcUpstream, call: &Call, key: &str) -> Result<Response<Body>, Upset> {
     let got = cache.call("Get", &call.trace, &Item { id: key.to_owned(), data: Bytes::new() }).await?;
     match got.status {
         0 => Ok(text(StatusCode::OK, got.item.data)),
         NOT_FOUND => Ok(text(StatusCode::NOT_FOUND, "no such picture\n")),
-        status => Err(format!("cache Get: gRPC status {status}").into()),
+        _ => Err(upset("emojify-cache Get", &got)),
     }
 }

@@ -3,10 +3,10 @@
 use http::{Response, StatusCode};
 
 use super::{Body, Call, text};
-use crate::demo::call::Upstream;
+use crate::demo::call::{Upstream, WHY};
 
 /// Answer headers that are the upstream's to say; the second is the mesh's reason for a refusal.
-const PASSED: [&str; 3] = ["content-type", "x-meshglass-why", "x-request-id"];
+const PASSED: [&str; 3] = ["content-type", WHY, "x-request-id"];
 
 pub async fn answer(website: &Upstream, api: &Upstream, call: &Call) -> Response<Body> {
     let (upstream, path) = match call.path.strip_prefix("/api") {

@@ -8,6 +8,7 @@ mod website;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -23,6 +24,8 @@ use super::call::{GrpcUpstream, Upstream};
 use super::faults::Switchboard;
 use super::grpc::MESSAGE_LIMIT_BYTES;
 use super::traffic::Totals;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -69,7 +72,11 @@ struct Call {
 pub async fn serve(listener: TcpListener, instance: Instance, app: App) {
     let shared = Arc::new((instance, app));
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors: no use in asking again at once.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let shared = shared.clone();
         let service = service_fn(move |request| answer(shared.clone(), request));
