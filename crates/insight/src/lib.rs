@@ -1,7 +1,7 @@
 //! What the mesh is doing, from what its proxies say: who calls whom, how often, how fast, and what fails.
 //!
-//! On the road: `telemetry → Report → agent → insight → api → page`. Start from [`Insight`]: [`Insight::ingest`] takes a
-//! proxy's report, [`Insight::topology`] answers.
+//! On the road: `telemetry → Report → agent → insight → api → page`. Start from [`Insight`]: [`Insight::ingest`] takes
+//! a proxy's report, [`Insight::topology`] answers.
 //!
 //! Invariants: a report that is lost, late or repeated changes no total in the end, because reports carry totals and
 //! totals only grow; memory is bounded by named limits, and what is dropped is counted; nothing here is on the path of

@@ -132,7 +132,8 @@ pub struct Outcome {
     /// Body bytes from and to the caller.
     pub bytes_received: u64,
     pub bytes_sent: u64,
-    /// False when the answer was made by the mesh, or when the other side says it passed on a failure of its own upstream.
+    /// False when the answer was made by the mesh, or when the other side says it passed on a failure of its own
+    /// upstream.
     pub origin: bool,
 }
 

@@ -1,6 +1,6 @@
 //! All that one proxy has counted. Each worker writes its own cells through a [`Recorder`]; a reader adds them up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -75,6 +75,8 @@ pub struct Membership {
 }
 
 type ListenerKey = (Direction, String);
+/// gRPC service and method.
+type Method = (Arc<str>, Arc<str>);
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -82,7 +84,7 @@ struct Tables {
     listeners: BTreeMap<ListenerKey, Arc<ListenerCounters>>,
     targets: BTreeMap<String, Arc<TargetCounters>>,
     /// gRPC methods seen, per listener.
-    methods: HashMap<(Direction, Arc<str>), std::collections::HashSet<(Arc<str>, Arc<str>)>>,
+    methods: HashMap<(Direction, Arc<str>), HashSet<Method>>,
 }
 
 #[derive(Debug, Default)]

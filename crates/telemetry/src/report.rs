@@ -99,8 +99,8 @@ pub struct TargetReport {
 
 /// Builds the reports of one proxy.
 ///
-/// What changed is sent until it is [`delivered`](Self::delivered); every [`SWEEP_EVERY`] reports everything is, so that
-/// an agent that was restarted learns all totals.
+/// What changed is sent until it is [`delivered`](Self::delivered); every [`SWEEP_EVERY`] reports everything is, so
+/// that an agent that was restarted learns all totals.
 #[derive(Debug)]
 pub struct Reporter {
     registry: Arc<Registry>,

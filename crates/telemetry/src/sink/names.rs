@@ -239,11 +239,12 @@ impl Writer {
                 ],
             );
         }
-        let (prefix, plain, before) = stat_prefix(direction, name, labels);
+        let front = stat_prefix(direction, name, labels);
         if listener.info.protocol == Protocol::Tcp {
-            self.tcp(direction, listener, prefix, &plain, before);
+            self.tcp(direction, listener, front);
         } else {
-            self.http(direction, listener, answers, prefix, &plain, before);
+            let (prefix, plain) = (front.label, front.plain.clone());
+            self.http(direction, listener, answers, front);
             if direction == Direction::Inbound {
                 // The upstreams' form of this one keeps the upstream in the metric's name: a family per upstream.
                 let mut after = vec![("envoy.http_conn_manager_prefix".to_owned(), prefix.to_owned())];
@@ -257,10 +258,10 @@ impl Writer {
         }
     }
 
-    fn tcp(&mut self, direction: Direction, listener: &ListenerSnapshot, prefix: &str, plain: &str, before: Labels) {
+    fn tcp(&mut self, direction: Direction, listener: &ListenerSnapshot, front: StatPrefix) {
         let v = &listener.values;
-        let after = vec![("envoy.tcp_prefix".to_owned(), prefix.to_owned())];
-        let scope = self.scope("tcp", format!("tcp.{plain}"), before, after);
+        let after = vec![("envoy.tcp_prefix".to_owned(), front.label.to_owned())];
+        let scope = self.scope("tcp", format!("tcp.{}", front.plain), front.tags, after);
         self.counters(
             &scope,
             &[
@@ -280,18 +281,10 @@ impl Writer {
         }
     }
 
-    fn http(
-        &mut self,
-        direction: Direction,
-        listener: &ListenerSnapshot,
-        answers: &Answers,
-        prefix: &str,
-        plain: &str,
-        before: Labels,
-    ) {
+    fn http(&mut self, direction: Direction, listener: &ListenerSnapshot, answers: &Answers, front: StatPrefix) {
         let v = &listener.values;
-        let after = vec![("envoy.http_conn_manager_prefix".to_owned(), prefix.to_owned())];
-        let scope = self.scope("http", format!("http.{plain}"), before, after);
+        let after = vec![("envoy.http_conn_manager_prefix".to_owned(), front.label.to_owned())];
+        let scope = self.scope("http", format!("http.{}", front.plain), front.tags, after);
         let codes = codes(answers);
         self.counters(
             &scope,
@@ -420,11 +413,19 @@ impl Writer {
     }
 }
 
-/// The connection manager's or TCP proxy's `stat_prefix`: what is left of it as a label, the whole of it, and the tags
-/// that are cut out of it.
-fn stat_prefix(direction: Direction, name: &str, labels: &ProxyLabels) -> (&'static str, String, Labels) {
+/// The connection manager's or TCP proxy's `stat_prefix`.
+struct StatPrefix {
+    /// What is left of it as a label.
+    label: &'static str,
+    /// The whole of it.
+    plain: String,
+    /// What is cut out of it.
+    tags: Labels,
+}
+
+fn stat_prefix(direction: Direction, name: &str, labels: &ProxyLabels) -> StatPrefix {
     if direction == Direction::Inbound {
-        return ("public_listener", "public_listener".to_owned(), vec![]);
+        return StatPrefix { label: "public_listener", plain: "public_listener".to_owned(), tags: vec![] };
     }
     let (service, query) = name.split_once('?').unwrap_or((name, ""));
     let of = |key: &str, or: &str| {
@@ -440,7 +441,8 @@ fn stat_prefix(direction: Direction, name: &str, labels: &ProxyLabels) -> (&'sta
         ("namespace", namespace),
         ("partition", partition),
     ];
-    ("upstream", plain, tags.map(|(part, value)| (format!("consul.upstream.{part}"), value)).into())
+    let tags = tags.map(|(part, value)| (format!("consul.upstream.{part}"), value)).into();
+    StatPrefix { label: "upstream", plain, tags }
 }
 
 /// A cluster's whole name and its tags. Parts that a target does not have are empty, as Envoy's tag rules leave them.
@@ -499,9 +501,9 @@ mod tests {
 
     #[test]
     fn an_upstream_elsewhere_keeps_its_datacenter() {
-        let (prefix, plain, tags) = stat_prefix(Direction::Outbound, "db?dc=dc2", &labels());
-        assert_eq!((prefix, plain.as_str()), ("upstream", "upstream.db.default.default.dc2"));
-        assert_eq!(tags[1], ("consul.upstream.datacenter".to_owned(), "dc2".to_owned()));
+        let front = stat_prefix(Direction::Outbound, "db?dc=dc2", &labels());
+        assert_eq!((front.label, front.plain.as_str()), ("upstream", "upstream.db.default.default.dc2"));
+        assert_eq!(front.tags[1], ("consul.upstream.datacenter".to_owned(), "dc2".to_owned()));
     }
 
     #[test]
