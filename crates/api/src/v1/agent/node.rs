@@ -51,7 +51,8 @@ fn acl(enabled: bool) -> &'static str {
 }
 
 pub(super) async fn members(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
-    if !options.params.text("segment").is_empty() {
+    // `_all` is what the command line asks for; without segments it is everybody.
+    if !["", "_all"].contains(&options.params.text("segment")) {
         let text = "Network segments are not supported in this version of Consul";
         return Err(Error::Refused(text.to_owned()));
     }
