@@ -27,14 +27,15 @@ CASES = [
     (["intention", "check", "web", "db"], 0, "Allowed"),
     (["intention", "check", "db", "web"], 1, "Denied"),
     (["intention", "match", "db"], 0, "web => db (allow)"),
-    (["intention", "get", "web", "db"], 0, "Precedence:"),
+    (["intention", "get", "web", "db"], 0, "Action:       allow"),
     (["intention", "delete", "web", "db"], 0, "Intention deleted."),
     (["intention", "delete", "*", "*"], 0, "Intention deleted."),
     (["config", "delete", "-kind", "service-defaults", "-name", "web"], 0, "Config entry deleted: service-defaults/web"),
     (["services", "deregister", "-id", "web"], 0, "Deregistered service: web"),
     (["info"], 0, "agent:"),
     (["reload"], 0, "Configuration reload triggered"),
-    (["validate", "web.hcl"], 0, "Configuration is valid!"),
+    (["validate", "web.hcl"], 1, "data_dir cannot be empty"),
+    (["validate", "agent.hcl"], 0, "Configuration is valid!"),
     (["connect", "proxy", "-sidecar-for", "nope"], 1, "No sidecar proxy registered for nope"),
     (["leave"], 0, "Graceful leave complete"),
 ]
@@ -48,6 +49,7 @@ def main(rig):
     rig.check("a real Consul 1.8.7 is at hand", REAL_CONSUL.exists(), str(REAL_CONSUL))
     (rig.dir / "entry.hcl").write_text(ENTRY)
     (rig.dir / "web.hcl").write_text(SERVICE)
+    (rig.dir / "agent.hcl").write_text('data_dir = "data"\n' + SERVICE)
     outputs = {}
     for client, binary in (("real", REAL_CONSUL), ("ours", None)):
         agent = rig.agent(f"agent-{client}", ["-node=n1"])
