@@ -224,8 +224,17 @@ impl Reports {
 
     async fn send(&self, last: bool) {
         let mut reporter = self.reporter.lock().await;
-        let report = if last { reporter.last(now_ms()) } else { reporter.report(now_ms()) };
-        match tokio::time::timeout(REPORT_TIMEOUT, self.client.put(&self.path, &report)).await {
+        let mut report = if last { reporter.last(now_ms()) } else { reporter.report(now_ms()) };
+        let mut answer = tokio::time::timeout(REPORT_TIMEOUT, self.client.put(&self.path, &report)).await;
+        // The last word may be too long for one report.
+        while last && matches!(answer, Ok(Ok(_))) && {
+            reporter.delivered(report.sequence);
+            reporter.has_more()
+        } {
+            report = reporter.last(now_ms());
+            answer = tokio::time::timeout(REPORT_TIMEOUT, self.client.put(&self.path, &report)).await;
+        }
+        match answer {
             Ok(Ok(_)) => reporter.delivered(report.sequence),
             Ok(Err(error)) if last => tracing::warn!(%error, "the agent did not take the last report"),
             Ok(Err(error)) => tracing::debug!(%error, "the agent did not take a report"),

@@ -219,7 +219,7 @@ impl Writer {
             &at,
             &[
                 ("downstream_cx_total", v.cx_total),
-                ("downstream_cx_destroy", v.cx_destroy_local + v.cx_destroy_remote),
+                ("downstream_cx_destroy", v.cx_total.saturating_sub(v.cx_active)),
                 ("downstream_cx_overflow", v.overflow),
                 ("downstream_cx_overload_reject", 0),
                 ("downstream_global_cx_overflow", 0),
@@ -290,7 +290,7 @@ impl Writer {
             &scope,
             &[
                 ("downstream_cx_total", v.cx_total),
-                ("downstream_cx_destroy", v.cx_destroy_local + v.cx_destroy_remote),
+                ("downstream_cx_destroy", v.cx_total.saturating_sub(v.cx_active)),
                 ("downstream_cx_destroy_local", v.cx_destroy_local),
                 ("downstream_cx_destroy_remote", v.cx_destroy_remote),
                 ("downstream_cx_http1_total", v.cx_http1_total),
