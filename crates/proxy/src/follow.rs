@@ -323,7 +323,7 @@ mod tests {
     fn a_health_answer_becomes_an_instance() {
         let entry: HealthAnswer = serde_json::from_value(serde_json::json!({
             "Node": {"Node": "n1", "Address": "10.0.0.1", "Meta": {"zone": "a"}},
-            "Service": {"ID": "db-1-sidecar-proxy", "Service": "db-sidecar-proxy", "Port": 21000, "Meta": {"version": "2"},
+            "Service": {"ID": "db-1-sidecar-proxy", "Port": 21000, "Meta": {"version": "2"},
                 "Weights": {"Passing": 5, "Warning": 2}, "Proxy": {"DestinationServiceID": "db-1"}},
             "Checks": [{"Name": "up", "Status": "warning"}]
         }))

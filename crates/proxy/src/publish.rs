@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use plan::{LogSink, Plan, TargetId};
 use socket2::{Domain, Socket, Type};
@@ -17,6 +18,9 @@ use crate::limits::BACKLOG;
 use crate::snapshot::{Instance, Snapshot, SocketKey, Sockets};
 use crate::tls::Material;
 use crate::worker::socket_keys;
+
+/// How long a stop waits for the last lines of the access log to be written.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Publisher {
     registry: Arc<Registry>,
@@ -80,6 +84,9 @@ impl Publisher {
     pub async fn flush(&mut self) {
         if let Some(sinks) = &mut self.sinks {
             sinks.flush().await;
+        }
+        if let Some((_, log)) = &self.access_log {
+            log.flush(LOG_PATIENCE);
         }
     }
 

@@ -19,8 +19,8 @@ use crate::limits::SESSIONS_PER_HOST;
 pub(crate) const H1: &[u8] = b"http/1.1";
 pub(crate) const H2: &[u8] = b"h2";
 
-/// A leaf, its key and the roots, ready for use. Replaced whole when any of them changes; connections made with an older
-/// one live on.
+/// A leaf, its key and the roots, ready for use. Replaced whole when any of them changes; connections made with an
+/// older one live on.
 pub(crate) struct Material {
     /// Counts up with every change: the "CA generation" that pools and session stores belong to.
     pub generation: u64,

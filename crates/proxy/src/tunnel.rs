@@ -35,11 +35,9 @@ where
     let last = Rc::new(Cell::new(Instant::now()));
     let mut caller = Watched { inner: caller, last: (!idle.is_zero()).then(|| last.clone()) };
     let revoked = conn.revocation.watch();
+    let copied = copy_bidirectional_with_sizes(&mut caller, upstream, COPY_BUFFER_BYTES, COPY_BUFFER_BYTES);
     tokio::select! {
-        copied = copy_bidirectional_with_sizes(&mut caller, upstream, COPY_BUFFER_BYTES, COPY_BUFFER_BYTES) => match copied {
-            Ok(_) => End::Closed,
-            Err(error) => End::Broken(error),
-        },
+        copied = copied => copied.map_or_else(End::Broken, |_| End::Closed),
         why = revoked => End::Revoked(why),
         () = idle_for(idle, &last) => End::Idle,
     }

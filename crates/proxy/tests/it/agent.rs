@@ -62,14 +62,15 @@ impl Agent {
             query.split('&').find_map(|pair| pair.strip_prefix(parameter)).map_or(0, |text| text.parse().unwrap());
         let mut answers = self.answers.subscribe();
         let mut down = self.down.subscribe();
+        let newer = answers.wait_for(|all| all.get(&path).is_none_or(|(version, _)| *version > known));
         tokio::select! {
-            found = answers.wait_for(|all| all.get(&path).is_none_or(|(version, _)| *version > known)) => match found.unwrap().get(&path) {
-                Some((version, value)) => {
-                    let header = if by_hash { "x-consul-contenthash" } else { "x-consul-index" };
-                    Response::builder().header(header, *version).body(value.to_string().into()).unwrap()
-                }
-                None => plain(StatusCode::NOT_FOUND, "unknown"),
-            },
+            found = newer => {
+                let Some((version, value)) = found.unwrap().get(&path).cloned() else {
+                    return plain(StatusCode::NOT_FOUND, "unknown");
+                };
+                let header = if by_hash { "x-consul-contenthash" } else { "x-consul-index" };
+                Response::builder().header(header, version).body(value.to_string().into()).unwrap()
+            }
             _ = down.wait_for(|down| *down) => plain(StatusCode::INTERNAL_SERVER_ERROR, "No cluster leader"),
         }
     }

@@ -183,7 +183,11 @@ impl Mesh {
         let file = json!({
             "plan": plan,
             "endpoints": upstreams,
-            "certificates": {"roots_file": "roots.pem", "cert_file": format!("{service}.pem"), "key_file": format!("{service}.key")},
+            "certificates": {
+                "roots_file": "roots.pem",
+                "cert_file": format!("{service}.pem"),
+                "key_file": format!("{service}.key"),
+            },
         });
         let fresh = path.with_extension("fresh");
         std::fs::write(&fresh, serde_json::to_vec_pretty(&file).unwrap()).unwrap();
