@@ -170,11 +170,6 @@ impl Agent {
         self.state().services.iter().map(|(id, known)| (id.clone(), central.merged(&known.service))).collect()
     }
 
-    /// All services by id as they were registered, nothing merged in.
-    pub(crate) fn registrations(&self) -> BTreeMap<String, Service> {
-        self.state().services.iter().map(|(id, known)| (id.clone(), known.service.clone())).collect()
-    }
-
     pub fn service(&self, id: &str) -> Option<Service> {
         let central = self.central();
         self.state().services.get(id).map(|known| central.merged(&known.service))
@@ -292,7 +287,7 @@ impl Agent {
 
     async fn plan_on_change(self: Arc<Self>) {
         loop {
-            let trust_domain = self.roots.borrow().as_ref().map(|roots| roots.trust_domain.clone());
+            let trust_domain = self.roots.borrow().as_ref().map(|roots| Arc::from(&*roots.trust_domain));
             // Without a trust domain nobody has an identity, so there is no plan to make.
             if let Some(trust_domain) = trust_domain {
                 self.plans.compile(&self, &trust_domain);

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Service, ServiceKind};
+use model::{Intention, Service, ServiceKind};
 use plan::{Inputs, NoMatch, Plan};
 use tokio::sync::watch;
 
 use crate::agent::Agent;
+use crate::central::Central;
+use crate::local::State;
 
 /// A plan and the hash of its content, by which a sidecar asks for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,33 +18,44 @@ pub struct PlanVersion {
     pub hash: String,
 }
 
+/// What a plan was made of. Shared parts are compared by where they are: each is replaced when it changes.
+#[derive(Clone)]
+struct Made {
+    proxy: Service,
+    parent: Option<Service>,
+    central: Arc<Central>,
+    intentions: Arc<Vec<Intention>>,
+    trust_domain: Arc<str>,
+}
+
+#[derive(Default)]
+struct Entry {
+    made: Option<Made>,
+    version: watch::Sender<Option<PlanVersion>>,
+}
+
 /// Latest value per proxy; a sidecar that is slow misses the values in between and nothing else.
 #[derive(Default)]
 pub(crate) struct Plans {
-    entries: Mutex<BTreeMap<String, watch::Sender<Option<PlanVersion>>>>,
+    entries: Mutex<BTreeMap<String, Entry>>,
 }
 
 impl Plans {
     pub fn watch(&self, proxy_id: &str) -> watch::Receiver<Option<PlanVersion>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.entry(proxy_id.to_owned()).or_default().subscribe()
+        entries.entry(proxy_id.to_owned()).or_default().version.subscribe()
     }
 
-    /// Compiles the plan of every local proxy whose inputs are known; those that are gone lose their watch.
-    pub fn compile(&self, agent: &Agent, trust_domain: &str) {
-        let services = agent.registrations();
-        let proxies = services.values().filter(|service| service.kind == ServiceKind::ConnectProxy);
-        let plans: BTreeMap<&String, Option<Plan>> = proxies
-            .map(|proxy| {
-                let parent = proxy.proxy.as_ref().and_then(|proxy| services.get(&proxy.destination_service_id));
-                (&proxy.id, inputs(agent, trust_domain, proxy, parent).as_ref().map(plan::compile))
-            })
-            .collect();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|id, _| plans.contains_key(id));
-        for (id, plan) in plans {
-            let Some(plan) = plan else { continue };
-            entries.entry(id.clone()).or_default().send_if_modified(|known| {
+    /// Compiles the plan of every local proxy whose inputs are known and have changed; those that are gone lose their
+    /// watch.
+    pub fn compile(&self, agent: &Agent, trust_domain: &Arc<str>) {
+        let stale = self.stale(agent, trust_domain);
+        for (id, made) in stale {
+            let plan = plan::compile(&made.inputs(agent));
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = entries.entry(id).or_default();
+            entry.made = Some(made);
+            entry.version.send_if_modified(|known| {
                 let same = known.as_ref().is_some_and(|known| *known.plan == plan);
                 if !same {
                     *known = Some(PlanVersion { hash: plan::content_hash(&plan), plan: Arc::new(plan) });
@@ -51,22 +64,63 @@ impl Plans {
             });
         }
     }
+
+    /// The proxies that have no plan yet or one of other inputs than there are now.
+    fn stale(&self, agent: &Agent, trust_domain: &Arc<str>) -> Vec<(String, Made)> {
+        let central = agent.central();
+        let state = agent.state();
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|id, _| proxy(&state, id).is_some());
+        let mut stale = Vec::new();
+        for (id, proxy) in state.services.keys().filter_map(|id| Some((id, proxy(&state, id)?))) {
+            // Without its intentions known a proxy has no plan yet: it must not let anybody in by default.
+            let Some(intentions) = agent.intentions().held(proxy.identity_name()) else { continue };
+            let parent_id = proxy.proxy.as_ref().map_or("", |proxy| &proxy.destination_service_id);
+            let parent = state.services.get(parent_id).map(|known| &known.service);
+            let made = entries.get(id).and_then(|entry| entry.made.as_ref());
+            let fresh = made.is_some_and(|made| {
+                Arc::ptr_eq(&made.intentions, &intentions)
+                    && Arc::ptr_eq(&made.central, &central)
+                    && made.trust_domain == *trust_domain
+                    && made.proxy == *proxy
+                    && made.parent.as_ref() == parent
+            });
+            if !fresh {
+                let (central, trust_domain) = (Arc::clone(&central), Arc::clone(trust_domain));
+                let (proxy, parent) = (proxy.clone(), parent.cloned());
+                stale.push((id.clone(), Made { proxy, parent, central, intentions, trust_domain }));
+            }
+        }
+        stale
+    }
 }
 
-fn inputs(agent: &Agent, trust_domain: &str, proxy: &Service, parent: Option<&Service>) -> Option<Inputs> {
-    let config = agent.config();
-    let central = agent.central();
-    // Without its intentions known a proxy has no plan yet: it must not let anybody in by default.
-    let intentions = agent.intentions().held(proxy.identity_name())?;
-    Some(Inputs {
-        proxy: proxy.clone(),
-        parent: parent.cloned(),
-        node: config.node.clone(),
-        datacenter: config.node.datacenter.clone(),
-        trust_domain: trust_domain.to_owned(),
-        proxy_defaults: central.proxy_defaults.clone(),
-        service_defaults: central.service_defaults.clone(),
-        intentions: intentions.to_vec(),
-        default: NoMatch { action: config.default_policy, reason: config.default_reason().to_owned() },
-    })
+fn proxy<'a>(state: &'a State, id: &str) -> Option<&'a Service> {
+    let service = &state.services.get(id)?.service;
+    (service.kind == ServiceKind::ConnectProxy).then_some(service)
+}
+
+impl Made {
+    fn inputs(&self, agent: &Agent) -> Inputs {
+        let config = agent.config();
+        let names = self.proxy.proxy.iter().flat_map(|proxy| &proxy.upstreams).map(|up| &*up.destination_name);
+        let all = &self.central.service_defaults;
+        // Only the entries that matter: of thousands a proxy needs a handful.
+        let service_defaults = names
+            .chain([self.proxy.identity_name()])
+            .filter_map(|name| all.get_key_value(name))
+            .map(|(name, entry)| (name.clone(), entry.clone()))
+            .collect();
+        Inputs {
+            proxy: self.proxy.clone(),
+            parent: self.parent.clone(),
+            node: config.node.clone(),
+            datacenter: config.node.datacenter.clone(),
+            trust_domain: self.trust_domain.to_string(),
+            proxy_defaults: self.central.proxy_defaults.clone(),
+            service_defaults,
+            intentions: self.intentions.to_vec(),
+            default: NoMatch { action: config.default_policy, reason: config.default_reason().to_owned() },
+        }
+    }
 }
