@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn newer_keys_of_service_defaults_reach_proxy_and_upstreams() {
+        let web_and_db = [json!({"DestinationName": "web"}), json!({"DestinationName": "db"})];
         let registration: ProxyConfig =
-            from_value(json!({"DestinationServiceName": "api", "Upstreams": [{"DestinationName": "web"}, {"DestinationName": "db"}]}))
-                .unwrap();
+            from_value(json!({"DestinationServiceName": "api", "Upstreams": [web_and_db[0], web_and_db[1]]})).unwrap();
         let entry = ServiceDefaults {
             name: "api".to_owned(),
             more: json!({

@@ -80,7 +80,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0_usize..2000) {
+    fn garbage_is_an_error_and_never_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+        at in 0_usize..2000,
+    ) {
         static AUTHORITY: std::sync::OnceLock<(Authority, String)> = std::sync::OnceLock::new();
         let (authority, good) = AUTHORITY.get_or_init(|| {
             let authority = Authority::generate(CLUSTER, SystemTime::now()).unwrap();

@@ -20,7 +20,8 @@ fn shown(board: &Switchboard) -> Response {
         .active()
         .iter()
         .map(|fault| {
-            json!({"Kind": fault.kind_name(), "Target": fault.target(), "Value": fault.value(), "Spec": fault.to_string()})
+            let (kind, target, value) = (fault.kind_name(), fault.target(), fault.value());
+            json!({"Kind": kind, "Target": target, "Value": value, "Spec": fault.to_string()})
         })
         .collect();
     response::json(&json!({"Targets": board.targets(), "Active": active})).into_response()

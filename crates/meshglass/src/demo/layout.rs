@@ -192,9 +192,12 @@ pub fn config_entries() -> Vec<Value> {
         .collect()
 }
 
+fn rule(source: &str, destination: &str, action: &str) -> Value {
+    json!({"SourceName": source, "DestinationName": destination, "SourceType": "consul", "Action": action})
+}
+
 /// Deny everything, allow a few.
 pub fn intentions() -> Vec<Value> {
-    let rule = |source: &str, destination: &str, action: &str| json!({"SourceName": source, "DestinationName": destination, "SourceType": "consul", "Action": action});
     let allows = ALLOWED.iter().map(|(source, destination)| rule(source, destination, "allow"));
     std::iter::once(rule("*", "*", "deny")).chain(allows).collect()
 }

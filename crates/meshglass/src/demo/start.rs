@@ -236,8 +236,8 @@ fn start_sidecars(layout: &Layout, members: &[Member]) -> Result<Vec<Sidecar>, D
     layout.instances.iter().map(start).collect()
 }
 
-/// Waits until each sidecar knows a healthy instance of each upstream, and all of them: users who come earlier would see
-/// 503, as they should, and the demo would begin with errors.
+/// Waits until each sidecar knows every instance of its upstreams as healthy: users who come earlier would see 503, as
+/// they should, and the demo would begin with errors.
 async fn everybody_seen(layout: &Layout, sidecars: &[Sidecar], began: Instant) -> Result<(), DemoError> {
     for (instance, sidecar) in layout.instances.iter().zip(sidecars) {
         let registry = sidecar.telemetry();

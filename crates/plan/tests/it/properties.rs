@@ -30,7 +30,8 @@ fn config() -> impl Strategy<Value = Value> {
 }
 
 fn inputs() -> impl Strategy<Value = Inputs> {
-    let upstream = ("[ab]?", 0_u16..4, config(), prop_oneof![Just(""), Just("dc2")]).prop_map(|(name, port, config, dc)| {
+    let datacenter = prop_oneof![Just(""), Just("dc2")];
+    let upstream = ("[ab]?", 0_u16..4, config(), datacenter).prop_map(|(name, port, config, dc)| {
         json!({"DestinationName": name, "LocalBindPort": port, "Config": config, "Datacenter": dc})
     });
     (
