@@ -85,7 +85,10 @@ impl<'a> Syncer<'a> {
         for write in diff(&wanted, catalog, &held) {
             let (path, body) = write.request(&self.agent.config().node);
             match self.agent.client().put(path, &body).await {
-                Ok(_) => write.apply(catalog),
+                Ok(_) => {
+                    say(&write);
+                    write.apply(catalog);
+                }
                 Err(error) => {
                     if let Write::Service(service, _) = &write {
                         tracing::warn!("service {:?} could not be written to the catalog", service.id);
@@ -96,6 +99,17 @@ impl<'a> Syncer<'a> {
         }
         let next = self.held.values().copied().filter(|until| *until > now).chain([self.next_full]).min();
         Ok(next.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())))
+    }
+}
+
+/// In Consul's words, which operators grep for.
+fn say(write: &Write) {
+    match write {
+        Write::Node(node) => tracing::info!(node = node.node, "Synced node info"),
+        Write::Service(service, _) => tracing::info!(service = service.id, "Synced service"),
+        Write::Check(check) => tracing::info!(check = check.check_id, status = %check.status, "Synced check"),
+        Write::RemoveService(id) => tracing::info!(service = id, "Deregistered service"),
+        Write::RemoveCheck(id) => tracing::info!(check = id, "Deregistered check"),
     }
 }
 
