@@ -95,8 +95,8 @@ async fn read(matches: &ArgMatches) -> Outcome {
         return Err(Failure::new(format!("{reading}: invalid config entry kind: {kind}")));
     }
     let path = format!("/v1/config/{}/{}", client::escape(kind), client::escape(name));
-    let raw = api.client.get_raw(&path, &api.query()).await.map_err(Failure::about(reading))?;
-    Ok(Output::line(super::json::indent(&raw.text(), "    ")))
+    let answer = api.client.get::<Value>(&path, &api.query()).await.map_err(Failure::about(reading))?;
+    Ok(Output::line(super::entry_text::shown(&answer.value)))
 }
 
 async fn list(matches: &ArgMatches) -> Outcome {

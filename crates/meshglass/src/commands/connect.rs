@@ -85,9 +85,6 @@ async fn carry(config: proxy::Config, ended: impl Future<Output = ()>) -> Result
     let mut ended = std::pin::pin!(ended);
     tokio::select! {
         () = sidecar.ready() => {
-            for ((direction, name), address) in sidecar.addresses() {
-                tracing::info!(?direction, listener = name, %address, "listening");
-            }
             tracing::info!("Proxy loaded config and ready to serve");
             ended.await;
         }

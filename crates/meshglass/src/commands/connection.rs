@@ -22,7 +22,7 @@ impl Api {
     pub fn from_flags(matches: &ArgMatches) -> Result<Self, Failure> {
         let environment = |name: &str| std::env::var(name).ok();
         let server = server(matches, &environment)?;
-        let client = Client::to(&server).map_err(|e| Failure::new(format!("{NO_CLIENT}: {e}")))?;
+        let client = Client::to(&server).map_err(unusable)?;
         Ok(Self { client, query: query(matches, &environment) })
     }
 
@@ -34,6 +34,14 @@ impl Api {
     /// A write's path with the same.
     pub fn path(&self, path: &str) -> String {
         self.query.path(path)
+    }
+}
+
+/// An address or certificate that no connection can be made with.
+fn unusable(error: client::Error) -> Failure {
+    match error {
+        client::Error::Connect { source, .. } => Failure::new(format!("{NO_CLIENT}: {source}")),
+        error => Failure::new(format!("{NO_CLIENT}: {error}")),
     }
 }
 

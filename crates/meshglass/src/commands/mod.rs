@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod definitions;
 mod demo;
+mod entry_text;
 pub(crate) mod flags;
 mod help;
 mod intention;
