@@ -17,6 +17,9 @@ pub const MAX_RETIRED_EPOCHS: usize = 10_000;
 /// A proxy whose first report here is among its very first has no past to leave out.
 const YOUNG_SEQUENCE: u64 = 10;
 
+/// How far back a report may be dated; past it the reader's clock is believed.
+const MAX_LATE_MS: u64 = 5_000;
+
 /// How often a limit was met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -89,7 +92,7 @@ impl Insight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a proxy's report; `now_ms` is the reader's clock, which alone decides where on the time line it stands.
+    /// Takes a proxy's report; `now_ms` is the reader's clock.
     pub fn ingest(&self, report: &Report, now_ms: u64) {
         self.lock().ingest(report, now_ms);
     }
@@ -119,6 +122,9 @@ impl State {
             self.expired_at = now_ms / 1000;
             self.store.expire(now_ms);
         }
+        // A report that was held up on its way still belongs where it was made, if the two clocks agree at all.
+        let held_up = now_ms.checked_sub(report.at_ms).filter(|late| report.at_ms > 0 && *late <= MAX_LATE_MS);
+        let at_ms = held_up.map_or(now_ms, |_| report.at_ms);
         // Taken out while it is worked on, so that the store can be written beside it.
         let mut proxy = self.enter(report, now_ms);
         proxy.seen_ms = proxy.seen_ms.max(now_ms);
@@ -137,7 +143,7 @@ impl State {
             let new = advance(held, &cell.totals);
             if new.requests > 0 {
                 let old_news = !known && proxy.fresh_from_sweep.is_some();
-                let second = (!old_news).then_some(now_ms / 1000);
+                let second = (!old_news).then_some(at_ms / 1000);
                 self.store.add(series_key(report, &cell.key), &Sums::of(&new), second, now_ms);
             }
         }

@@ -214,8 +214,9 @@ impl Reports {
         if snapshots.wait_for(Option::is_some).await.is_err() {
             return;
         }
-        let mut ticks = tokio::time::interval(REPORT_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let first = tokio::time::Instant::now() + telemetry::first_report_in(SystemTime::now(), fastrand::f64());
+        let mut ticks = tokio::time::interval_at(first, REPORT_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
             self.send(false).await;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,16 @@ pub const REPORT_BYTES: usize = 256 * 1024;
 /// A cell's size in a report besides its labels.
 const CELL_BYTES: usize = 900;
 
+/// How long to wait for the first report, so that all of them fall near the middle of a second of the clock: a report
+/// then has half a second to be early or late before it is counted to its neighbour. `spread` (`0..=1`) keeps the
+/// proxies of a machine from reporting all at once.
+#[must_use]
+pub fn first_report_in(now: SystemTime, spread: f64) -> Duration {
+    let into_second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| f64::from(d.subsec_nanos()) / 1e9);
+    let at = 0.35 + 0.3 * spread.clamp(0.0, 1.0);
+    Duration::from_secs_f64((at - into_second).rem_euclid(1.0))
+}
+
 impl Reporter {
     #[must_use]
     pub fn new(registry: Arc<Registry>) -> Self {
@@ -235,8 +246,6 @@ impl Reporter {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
-
     use super::*;
     use crate::record::Outcome;
     use crate::record::tests::key;
@@ -299,6 +308,19 @@ mod tests {
         }
         assert_eq!(sent, [1, SWEEP_EVERY.into(), u64::from(SWEEP_EVERY) * 2]);
         assert_eq!(reporter.report(99).sweeps, 2);
+    }
+
+    #[test]
+    fn reports_fall_near_the_middle_of_a_second() {
+        for ms in (0..3000).step_by(37) {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+            for spread in [0.0, 0.5, 1.0] {
+                let wait = first_report_in(now, spread);
+                assert!(wait < Duration::from_secs(1));
+                let at = (u128::from(ms) + wait.as_millis()) % 1000;
+                assert!((349..=651).contains(&at), "{ms} {spread}: {at}");
+            }
+        }
     }
 
     #[test]

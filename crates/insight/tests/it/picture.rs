@@ -109,6 +109,19 @@ fn a_mesh_younger_than_the_window_has_its_true_rate() {
 }
 
 #[test]
+fn a_report_that_was_held_up_belongs_where_it_was_made() {
+    let insight = Insight::new();
+    let mut web = Proxy::new("web", "web-1", "n1");
+    for (made, came) in [(10_500, 10_600), (11_500, 12_300), (12_500, 12_600)] {
+        web.cell(Direction::Outbound, ["db", "db-1", "n2"], None).record(&answer(200, 1));
+        let report = telemetry::Report { at_ms: made, ..web.report() };
+        insight.ingest(&report, came);
+    }
+    let rate = insight.topology(13_000, WINDOW, &[]).edges[0].line.rate.clone();
+    assert_eq!(rate[rate.len() - 4..], [0.0, 1.0, 1.0, 1.0]);
+}
+
+#[test]
 fn a_call_that_reached_no_instance_counts_for_its_service() {
     let insight = Insight::new();
     let mut web = Proxy::new("web", "web-1", "n1");

@@ -11,7 +11,7 @@ use model::Protocol;
 use super::dimensions;
 use crate::cell::Answers;
 use crate::record::{CellKey, Direction};
-use crate::registry::{ListenerSnapshot, ProxyLabels, Snapshot, TargetSnapshot};
+use crate::registry::{ListenerSnapshot, Membership, ProxyLabels, Snapshot, TargetSnapshot};
 
 pub(crate) type Labels = Vec<(String, String)>;
 
@@ -374,7 +374,9 @@ impl Writer {
             ];
             self.counters(&scope, handshakes);
         }
-        let members = target.membership;
+        // The application is one member, and whether it is well is its health check's business.
+        let alone = Membership { total: 1, healthy: 1 };
+        let members = if id == LOCAL_APP { alone } else { target.membership };
         self.gauges(
             &scope,
             &[
@@ -405,7 +407,7 @@ impl Writer {
                 ("uptime", snapshot.uptime_seconds),
                 ("concurrency", snapshot.workers),
                 ("memory_allocated", memory.resident),
-                ("memory_heap_size", memory.data),
+                ("memory_heap_size", memory.anonymous),
                 ("memory_physical_size", memory.resident),
                 ("total_connections", snapshot.listeners.values().map(|l| l.values.cx_active).sum()),
             ],

@@ -4,8 +4,8 @@
 pub(super) struct Memory {
     /// Bytes resident.
     pub resident: u64,
-    /// Bytes of data and stack, the nearest thing to Envoy's heap size that needs no allocator's help.
-    pub data: u64,
+    /// Those of them that no file backs: the nearest thing to Envoy's heap size that needs no allocator's help.
+    pub anonymous: u64,
 }
 
 /// The only sizes of a page that Linux uses for these figures on the machines we build for.
@@ -15,5 +15,6 @@ const PAGE_BYTES: u64 = 4096;
 pub(super) fn memory() -> Memory {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let field = |at: usize| text.split_whitespace().nth(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-    Memory { resident: field(1) * PAGE_BYTES, data: field(5) * PAGE_BYTES }
+    let (resident, shared) = (field(1), field(2));
+    Memory { resident: resident * PAGE_BYTES, anonymous: resident.saturating_sub(shared) * PAGE_BYTES }
 }
