@@ -60,4 +60,6 @@ pub fn validate(paths: &[String], config_format: Option<&str>) -> Result<Vec<Str
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;

@@ -48,13 +48,13 @@ pub enum ProblemKind {
 impl Problem {
     /// The sentence with the path and without the place.
     pub fn text(&self) -> String {
-        let path = &self.path;
-        match &self.kind {
-            ProblemKind::UnknownKey { .. } => format!("invalid config key {path}"),
-            ProblemKind::WrongType { expected, got } => format!("{path}: expected {expected}, got {got}"),
-            ProblemKind::BadDuration(text) => format!("{path}: expected a duration such as \"10s\", got {text:?}"),
-            ProblemKind::Invalid(text) | ProblemKind::Unsupported(text) => format!("{path}: {text}"),
-        }
+        let reason = match &self.kind {
+            ProblemKind::UnknownKey { .. } => return format!("invalid config key {}", self.path),
+            ProblemKind::WrongType { expected, got } => format!("expected {expected}, got {got}"),
+            ProblemKind::BadDuration(text) => format!("expected a duration such as \"10s\", got {text:?}"),
+            ProblemKind::Invalid(text) | ProblemKind::Unsupported(text) => text.clone(),
+        };
+        if self.path.is_empty() { reason } else { format!("{}: {reason}", self.path) }
     }
 }
 

@@ -27,8 +27,9 @@ pub enum ConfigError {
     Write { path: String, source: std::io::Error },
     #[error("{}", content.in_file(file))]
     Content { file: String, content: DecodeError },
-    #[error("{file}:{at}: config_entries.bootstrap[{number}]: {error}")]
-    Entry { file: String, at: String, number: usize, error: EntryError },
+    /// An item of `config_entries { bootstrap = […] }`.
+    #[error("{error}")]
+    Entry { number: usize, error: EntryError },
     #[error("-config-format is {0:?}, expected hcl or json")]
     Format(String),
     #[error("-{flag}: expected {expected}, got {got:?}")]
@@ -47,7 +48,7 @@ impl ConfigError {
         match self {
             Self::Read { path, source } => format!("config: Open failed on {path}. open {path}: {}", reason(source)),
             Self::Content { file, content } => format!("failed to parse {file}: {}", content.consul_text()),
-            Self::Entry { number, error, .. } => {
+            Self::Entry { number, error } => {
                 format!("config_entries.bootstrap[{number}]: {}", error.consul_text())
             }
             other => other.to_string(),

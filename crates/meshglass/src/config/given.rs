@@ -124,10 +124,8 @@ impl Given {
 
     fn entries(&mut self, source: &Source, nodes: &[&Node]) -> Result<(), ConfigError> {
         for (number, node) in nodes.iter().enumerate() {
-            let (file, at) = (source.name.clone(), node.at.to_string());
-            // The entry's own mistakes carry their own place.
-            let entry = entry_of_node("", node, Style::File);
-            self.bootstrap.push(entry.map_err(|error| ConfigError::Entry { file, at, number, error })?);
+            let entry = entry_of_node(&source.name, node, Style::File);
+            self.bootstrap.push(entry.map_err(|error| ConfigError::Entry { number, error })?);
         }
         Ok(())
     }

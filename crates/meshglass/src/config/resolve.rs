@@ -263,7 +263,10 @@ impl Reading {
     }
 
     fn node_name(&mut self) -> String {
-        let name = self.some_text("node_name").filter(|name| !name.is_empty()).unwrap_or_else(host_name);
+        let name = self.some_text("node_name").unwrap_or_else(host_name);
+        if name.is_empty() {
+            self.complain("node_name", "node_name cannot be empty");
+        }
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             let text = format!(
                 "Node name {name:?} will not be discoverable via DNS due to invalid characters. Valid characters \

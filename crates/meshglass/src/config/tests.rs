@@ -215,7 +215,7 @@ fn mistakes_say_where_and_what_was_expected() {
         ),
         (
             "config_entries { bootstrap { kind = \"proxy-defaults\"\n bogus = 1 } }",
-            "-hcl[0]:1:28: config_entries.bootstrap[0]: 2:2: invalid config key bogus",
+            "-hcl[0]:2:2: invalid config key bogus",
         ),
         (
             "service { name = \"a\" port = 70000 }",

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults, kinds};
 use crate::decode::{DecodeError, Decoder, Problem, ProblemKind, Style, several};
-use crate::hcl::{self, Format, Node, Value};
+use crate::hcl::{self, Format, Node, Position, Value};
 use crate::schema::canonical;
 use crate::service::OpaqueMap;
 
@@ -13,8 +13,8 @@ use crate::service::OpaqueMap;
 pub enum EntryError {
     #[error("{}", .1.in_file(.0))]
     Content(String, DecodeError),
-    #[error("{0}: {1}")]
-    Kind(String, String),
+    #[error("{file}:{at}: {text}")]
+    Kind { file: String, at: Position, text: String },
 }
 
 impl EntryError {
@@ -22,7 +22,7 @@ impl EntryError {
     /// `Bad request: Request decoding failed: ` in an answer.
     pub fn consul_text(&self) -> String {
         let problems = match self {
-            Self::Kind(_, text) => return text.clone(),
+            Self::Kind { text, .. } => return text.clone(),
             Self::Content(_, DecodeError::Syntax(error)) => return error.consul_text(),
             Self::Content(_, DecodeError::Problems(problems)) => problems,
         };
@@ -62,7 +62,7 @@ pub fn decode_config_entry_json(body: &[u8]) -> Result<ConfigEntry, EntryError> 
 
 /// Reads an entry that stands inside a larger file, such as an item of `config_entries { bootstrap = […] }`.
 pub fn entry_of_node(file: &str, node: &Node, style: Style) -> Result<ConfigEntry, EntryError> {
-    let kind = kind(node).map_err(|text| EntryError::Kind(file.to_owned(), text))?;
+    let kind = kind(node).map_err(|(at, text)| EntryError::Kind { file: file.to_owned(), at, text })?;
     let mut decoder = Decoder::new(style);
     let body = canonical(&mut decoder, node, kinds::fields(kind), "");
     let entry = build(kind, body);
@@ -71,17 +71,19 @@ pub fn entry_of_node(file: &str, node: &Node, style: Style) -> Result<ConfigEntr
 }
 
 /// Consul looks for these two spellings and no other.
-fn kind(node: &Node) -> Result<EntryKind, String> {
-    let missing = || "Payload does not contain a kind/Kind key at the top level".to_owned();
-    let object = match &node.value {
-        Value::Object(object) => object,
-        Value::Null => return Err(missing()),
-        _ => return Err(format!("expected a config entry, got {}", node.describe())),
+fn kind(node: &Node) -> Result<EntryKind, (Position, String)> {
+    let failed = |at, text: String| Err((at, text));
+    let given = match &node.value {
+        Value::Object(object) => object.get("kind").or_else(|| object.get("Kind")),
+        Value::Null => None,
+        _ => return failed(node.at, format!("expected a config entry, got {}", node.describe())),
     };
-    match object.get("kind").or_else(|| object.get("Kind")).map(|node| &node.value) {
-        Some(Value::Text(text)) => EntryKind::parse(text).ok_or_else(|| format!("invalid config entry kind: {text}")),
-        Some(_) => Err("Kind value in payload is not a string".to_owned()),
-        None => Err(missing()),
+    match given.map(|given| (given.at, &given.value)) {
+        Some((at, Value::Text(text))) => {
+            EntryKind::parse(text).ok_or_else(|| (at, format!("invalid config entry kind: {text}")))
+        }
+        Some((at, _)) => failed(at, "Kind value in payload is not a string".to_owned()),
+        None => failed(node.at, "Payload does not contain a kind/Kind key at the top level".to_owned()),
     }
 }
 
@@ -214,7 +216,7 @@ mod tests {
             (
                 "Kind = \"nope\"\nName = \"web\"\n",
                 "invalid config entry kind: nope",
-                "c.hcl: invalid config entry kind: nope",
+                "c.hcl:1:8: invalid config entry kind: nope",
             ),
             (
                 "Kind = \"service-defaults\"\nName = \"web\"\nBogus = 1\n",

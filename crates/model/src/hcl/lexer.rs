@@ -274,7 +274,7 @@ impl<'a> Lexer<'a> {
             'U' => (1, 8, 16),
             c => return bad(format!("\\{c}")),
         };
-        let start = self.offset - 1 + skip;
+        let start = self.offset - 1;
         let mut code: u32 = if skip == 0 { c.to_digit(8).unwrap_or(0) } else { 0 };
         for _ in 1 - skip..length {
             match self.peek().and_then(|c| c.to_digit(radix)) {

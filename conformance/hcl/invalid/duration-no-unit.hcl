@@ -1,0 +1,1 @@
+check { name = "a" ttl = "5" }

@@ -1,0 +1,3 @@
+node_meta { a = <<
+abc
+}

@@ -1,0 +1,2 @@
+node_meta { a = <<EOF
+abc

@@ -1,0 +1,1 @@
+service { name = "a" proxy { mesh_gateway { mode = "zz" } } }

@@ -1,0 +1,1 @@
+node_meta { 1a = "b" }

@@ -1,0 +1,1 @@
+check { name = "a" script = "true" interval = "1s" }

@@ -1,0 +1,1 @@
+service { name = "a" connect { sidecar_service { id = "x" } } }

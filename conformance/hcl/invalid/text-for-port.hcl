@@ -1,0 +1,1 @@
+service { name = "a" port = "x" }

@@ -1,0 +1,1 @@
+service { name = "a" checks = [{ ttl = "1s" bogus = 1 }] }

@@ -1,0 +1,1 @@
+config_entries { bootstrap { kind = "proxy-defaults" name = "global" bogus = 1 } }

@@ -1,0 +1,1 @@
+telemetry { bogus = 1 }

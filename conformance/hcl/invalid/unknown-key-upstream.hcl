@@ -1,0 +1,1 @@
+services { name = "a" connect { sidecar_service { proxy { upstreams { zot = 1 } } } } }

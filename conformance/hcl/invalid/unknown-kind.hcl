@@ -1,0 +1,1 @@
+config_entries { bootstrap { kind = "nope" name = "global" } }

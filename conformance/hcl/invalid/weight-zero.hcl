@@ -1,0 +1,1 @@
+service { name = "a" weights { passing = 0 } }

@@ -1,0 +1,1 @@
+service { Name = "a" Port = 80 Connect { SidecarService { Proxy { Upstreams { DestinationName = "x" LocalBindPort = 1 } } } } }

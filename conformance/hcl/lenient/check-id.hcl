@@ -1,0 +1,1 @@
+check { check_id = "x" name = "a" ttl = "10s" }

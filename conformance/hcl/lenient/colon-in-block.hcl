@@ -1,0 +1,1 @@
+node_meta { "a": "b", c : "d" }

@@ -1,0 +1,3 @@
+ui_config { enabled = true }
+default_intention_policy = "allow"
+peering { enabled = true }

@@ -1,0 +1,1 @@
+service { name = 1 meta { a = 1 b = true } }

@@ -1,0 +1,1 @@
+service { name = "a" enable_tag_override = "true" }

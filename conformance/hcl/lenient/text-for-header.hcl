@@ -1,0 +1,1 @@
+check { name = "a" http = "http://h/" interval = "1s" header { a = "b" } }

@@ -1,0 +1,1 @@
+check { name = "a" args = ["true"] interval = "1s" }

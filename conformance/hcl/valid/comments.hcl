@@ -1,0 +1,5 @@
+# a
+// b
+/* c
+ d */ datacenter /* e */ = /* f */ "a" // g
+server = false # h

@@ -1,0 +1,6 @@
+node_meta {
+  a = <<-EOF
+    abc
+      def
+    EOF
+}

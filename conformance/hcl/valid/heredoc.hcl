@@ -1,0 +1,5 @@
+node_meta { a = <<EOF
+abc
+def
+EOF
+}

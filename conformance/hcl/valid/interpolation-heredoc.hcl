@@ -1,0 +1,4 @@
+node_meta { a = <<EOF
+${abc} %{if}
+EOF
+}

@@ -1,0 +1,2 @@
+node_meta { a = "${abc}" b = "%{if}" c = "${"x"}" d = "${x
+y}" }

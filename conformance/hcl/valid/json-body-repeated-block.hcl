@@ -1,0 +1,1 @@
+{"services": {"name": "a"}, "services": {"name": "b"}}

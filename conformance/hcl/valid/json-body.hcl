@@ -1,0 +1,2 @@
+
+ {"service": {"name": "a", "port": 1, "tags": ["x"]}}

@@ -1,0 +1,1 @@
+service { name = "a" proxy { config { limits "x" "y" { max = 1 } } } }

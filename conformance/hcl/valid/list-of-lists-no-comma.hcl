@@ -1,0 +1,1 @@
+services = [[{ name = "a" }] [{ name = "b" }]]

@@ -1,0 +1,1 @@
+ports { https = -1 grpc = -0x1 }

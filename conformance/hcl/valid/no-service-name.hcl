@@ -1,0 +1,1 @@
+service { port = 80 }

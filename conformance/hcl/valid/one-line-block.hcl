@@ -1,0 +1,1 @@
+ports { http = 1 grpc = 2 }

@@ -1,0 +1,2 @@
+services { name = "a" }
+services = [{ name = "b" }]

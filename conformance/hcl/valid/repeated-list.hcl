@@ -1,0 +1,3 @@
+retry_join = []
+recursors = ["1.1.1.1"]
+recursors = ["2.2.2.2"]

@@ -1,0 +1,2 @@
+datacenter = "a"
+datacenter = "b"

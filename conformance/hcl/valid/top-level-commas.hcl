@@ -1,0 +1,2 @@
+datacenter = "a", log_level = "warn",
+server = false
