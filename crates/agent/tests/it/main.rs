@@ -3,6 +3,7 @@
 
 mod checks;
 mod following;
+mod routes;
 mod sync;
 
 use std::future::Future;
