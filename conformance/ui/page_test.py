@@ -86,6 +86,23 @@ def test_is_fed_by_events(page):
     page.browser.until("server-sent events, not polling", way, seconds=10)
 
 
+def test_polls_while_events_do_not_come(page):
+    browser = page.browser
+    # A proxy in the way that does not let streams through looks like this to a page.
+    broken = "window.EventSource = class extends EventTarget { static CLOSED = 2; readyState = 2; close() {} }"
+    script = browser.cdp("Page.addScriptToEvaluateOnNewDocument", source=broken)["identifier"]
+    try:
+        page.ready()
+        fresh = "const total = Number(document.querySelector(`[data-edge=\"${arguments[0]}\"]`).dataset.requests); "
+        first = browser.run(fresh + "return total", EDGE)
+        browser.until("newer figures", fresh + "return total > arguments[1]", EDGE, first, seconds=10)
+        check(browser.run("return document.getElementById('live').dataset.way") == "poll", "it polls")
+        check(browser.run(LIVE), "and says that it is live")
+    finally:
+        browser.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    page.ready("#window=30")
+
+
 def test_details_of_a_call(page):
     browser = page.browser
     browser.click(f'[data-edge="{EDGE}"]')

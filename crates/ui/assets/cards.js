@@ -93,9 +93,9 @@ export function fillLine(line, edge) {
     state === "ok" && !refused ? "" : refused && state !== "error" ? SIGNS.refused : SIGNS[state],
   );
   const failing = state === "warn" || state === "error";
-  const parts = [state === "refused" ? `${refused} refused` : perSecond(stats.Rate)];
+  const parts = [edge.answered > 0 || !refused ? perSecond(stats.Rate) : `${refused} refused`];
   if (failing) parts.push(percent(share));
-  if (refused && state !== "refused") parts.push(`${refused} refused`);
+  if (refused && edge.answered > 0) parts.push(`${refused} refused`);
   setText(line.pill.lastChild, parts.join(" · "));
   const label =
     `${edge.source} calls ${edge.destination}${edge.protocol ? ` by ${edge.protocol}` : ""}: ` +

@@ -70,7 +70,7 @@ export class Dots {
     for (const edge of edges) {
       const curve = curves.get(edge.id);
       const rate = edge.now.rate || edge.stats.Rate;
-      if (!curve || !(rate > 0.05) || edge.state === "refused") continue;
+      if (!curve || !(rate > 0.05) || edge.answered <= 0) continue;
       const old = this.#lines.get(edge.id);
       // A new number of dots makes them jump, so it follows the rate only when that has really changed.
       const basis = old && Math.abs(Math.log(rate / old.basis)) < 0.5 ? old.basis : rate;

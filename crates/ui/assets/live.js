@@ -2,6 +2,7 @@
 
 const STALE_AFTER = 3500; // a document comes every second
 const REOPEN_AFTER = 12_000; // an event stream that is open and silent is dead
+const REOPEN_CLOSED_AFTER = 5000;
 const POLL_EVERY = 2000;
 const TICK = 500;
 
@@ -10,6 +11,7 @@ export class Live {
   #opened = 0;
   #heard = 0;
   #polled = 0;
+  #lastEvent = 0;
   #generation = 0;
   #window = 60;
   #failure = "";
@@ -69,6 +71,7 @@ export class Live {
     // An answer for a window that is no longer looked at.
     if (generation !== this.#generation || !document_) return;
     this.#heard = Date.now();
+    if (way === "events") this.#lastEvent = this.#heard;
     this.#failure = "";
     this.onDocument(document_);
     this.onState({ state: "live", way, age: 0 });
@@ -77,13 +80,14 @@ export class Live {
   #tick() {
     const now = Date.now();
     const silent = now - this.#heard;
-    if (silent < STALE_AFTER) return;
-    const age = this.#heard ? silent / 1000 : null;
-    this.onState({ state: this.#heard ? "stale" : "connecting", age, why: this.#failure });
-    if (document.hidden) return;
-    if (now - this.#polled >= POLL_EVERY) this.#poll();
-    if (now - Math.max(this.#opened, this.#heard) >= REOPEN_AFTER) this.#open();
-    // While polling succeeds `silent` is small, so a closed stream is looked at here as well.
-    else if (this.#events?.readyState === EventSource.CLOSED && now - this.#opened >= 5000) this.#open();
+    if (silent >= STALE_AFTER) {
+      const age = this.#heard ? silent / 1000 : null;
+      this.onState({ state: this.#heard ? "stale" : "connecting", age, why: this.#failure });
+    }
+    if (document.hidden || !this.#events) return;
+    const quiet = now - Math.max(this.#opened, this.#lastEvent);
+    const isClosed = this.#events.readyState === EventSource.CLOSED;
+    if ((isClosed || quiet >= STALE_AFTER) && now - this.#polled >= POLL_EVERY) this.#poll();
+    if (quiet >= REOPEN_AFTER || (isClosed && now - this.#opened >= REOPEN_CLOSED_AFTER)) this.#open();
   }
 }

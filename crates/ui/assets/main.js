@@ -1,6 +1,6 @@
 // Puts the parts together: one document in, everything drawn from it; one address, everything follows it.
 
-import { look, looking, onLook, select, serviceOf } from "./address.js";
+import { edgeOf, look, looking, onLook, select, serviceOf } from "./address.js";
 import { $, h, morphChildren, setText } from "./dom.js";
 import { openFaults, startFaults } from "./faults.js";
 import { percent, seconds } from "./format.js";
@@ -44,33 +44,26 @@ function showLive({ state, way, age, why }) {
 
 function showSummary() {
   const edges = [...mesh.edges.values()];
-  const failing = edges
-    .filter((edge) => edge.state === "error" || edge.state === "warn")
-    .sort((a, b) => b.share - a.share);
-  const [first] = failing;
-  document.title = first
-    ? `${SIGNS[first.state]} ${percent(first.share)} ${first.source} → ${first.destination} · Meshglass`
-    : mesh.services.size
-      ? "All well · Meshglass"
-      : "Meshglass";
-  const words = first
-    ? [
-        h(
-          "button",
-          {
-            type: "button",
-            class: "link",
-            "data-state": first.state,
-            onclick: () => select({ kind: "edge", id: first.id, from: first.source, to: first.destination }),
-          },
-          `${SIGNS[first.state]} ${failing.length === 1 ? "1 call" : `${failing.length} calls`} with errors`,
-        ),
-      ]
-    : edges.length
-      ? [h("span", {}, `${mesh.services.size} services, ${edges.length} calls, all well`)]
-      : [];
-  morphChildren($("summary"), words);
+  const failing = edges.filter((edge) => edge.state === "error" || edge.state === "warn");
+  failing.sort((a, b) => b.share - a.share);
+  const refused = edges.filter((edge) => edge.state === "refused");
+  const first = failing[0] ?? refused[0];
+  const well = mesh.services.size ? "All well · Meshglass" : "Meshglass";
+  const how = failing.length ? `${SIGNS[first.state]} ${percent(first.share)}` : `${SIGNS.refused} refused`;
+  document.title = first ? `${how} ${first.source} → ${first.destination} · Meshglass` : well;
+  morphChildren($("summary"), first ? [worstLink(first, failing.length, refused.length)] : calmWords(edges.length));
 }
+
+function worstLink(first, failing, refused) {
+  const calls = failing === 1 ? "1 call with errors" : `${failing} calls with errors`;
+  const words = [failing && calls, refused && `${refused} refused`].filter(Boolean).join(", ");
+  const onclick = () => select(edgeOf(first.source, first.destination));
+  const props = { type: "button", class: "link", "data-state": first.state, onclick };
+  return h("button", props, `${SIGNS[first.state]} ${words}`);
+}
+
+const calmWords = (calls) =>
+  calls ? [h("span", {}, `${mesh.services.size} services, ${calls} calls, all well`)] : [];
 
 function showEmpty() {
   const nothing = !mesh.services.size;
@@ -87,6 +80,9 @@ function showEmpty() {
   );
 }
 
+const plight = (edge) =>
+  edge.state === "refused" ? "is refused by an intention" : `is failing, ${percent(edge.share)} errors`;
+
 /// Says what became better or worse, once.
 function announce() {
   const news = [];
@@ -96,9 +92,7 @@ function announce() {
     const bad = edge.state === "error" || edge.state === "refused";
     const wasBad = before === "error" || before === "refused";
     if (before && bad !== wasBad)
-      news.push(
-        `${edge.source} to ${edge.destination} ${bad ? `is failing, ${percent(edge.share)} errors` : "has recovered"}`,
-      );
+      news.push(`${edge.source} to ${edge.destination} ${bad ? plight(edge) : "has recovered"}`);
   }
   if (news.length) $("announce").textContent = news.slice(0, 3).join("; ");
 }

@@ -113,7 +113,10 @@ function readEdge(given) {
   const share = Math.max(seen.ErrorShare, now.share ?? 0);
   const refused = Math.max(client.Refused, server.Refused);
   const answered = seen.Requests - refused;
-  const state = refused && answered <= 0 ? "refused" : stateOf(share, seen.Requests);
+  const base = stateOf(share, seen.Requests);
+  // Some refusals among answers still are news, unless something worse is wrong.
+  const isRefused = refused > 0 && (answered <= 0 || (base === "ok" && refused / seen.Requests >= SOME));
+  const state = isRefused ? "refused" : base;
   return {
     id: `${named(given.Source)}→${named(given.Destination)}`,
     source: named(given.Source),
@@ -126,6 +129,7 @@ function readEdge(given) {
     now,
     share,
     refused,
+    answered,
     state,
     pairs: (given.Pairs ?? []).map((pair) => ({ ...pair, stats: stats(pair.Client) })),
     methods: (given.Methods ?? []).map((method) => ({ ...method, stats: stats(method.Client) })),

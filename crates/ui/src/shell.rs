@@ -30,10 +30,10 @@ const LINK: &str = "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-
 const MOON: &str = "M12 3a9 9 0 1 0 9 9 7 7 0 0 1-9-9Z";
 const QUESTION: &str = "M9.2 9a2.9 2.9 0 1 1 4.2 2.6c-1 .6-1.4 1.1-1.4 2.2M12 17.4v.1";
 
-const COMMANDS: &str = "$ meshglass demo                              # five services, traffic, faults to switch on\n\
-    $ meshglass services register web.hcl          # or one of your own:\n\n\
+const COMMANDS: &str = "# an application, traffic, faults to switch on\n$ meshglass demo\n\n\
+    # or a service of your own, in web.hcl\n\
     service {\n  name = \"web\"\n  port = 8080\n  connect { sidecar_service {} }\n}\n\n\
-    $ meshglass connect proxy -sidecar-for web";
+    $ meshglass services register web.hcl\n$ meshglass connect proxy -sidecar-for web";
 
 pub(crate) fn page() -> String {
     html! {
