@@ -68,7 +68,11 @@ fn write(out: &mut String, value: &Value, depth: usize, keys: Keys) {
 fn write_object(out: &mut String, object: &Map<String, Value>, depth: usize, keys: Keys) {
     let mut fields: Vec<_> = object.iter().collect();
     if matches!(keys, Keys::Struct) {
-        fields.retain(|(_, value)| value.as_str() != Some("") && !value.is_null());
+        // There is one namespace, so naming it says nothing.
+        fields.retain(|(key, value)| {
+            let says_nothing = value.is_null() || value.as_str() == Some("");
+            !says_nothing && (key.as_str() != "Namespace" || **value != "default")
+        });
         fields.sort_by_key(|(key, _)| rank(key));
     }
     if fields.is_empty() {
@@ -98,7 +102,7 @@ mod tests {
     fn keys_stand_where_consul_puts_them() {
         let entry = json!({
             "CreateIndex": 1, "ModifyIndex": 2, "Kind": "service-resolver", "Name": "web", "ConnectTimeout": "15s",
-            "Subsets": {"v2": {"Filter": "", "OnlyPassing": true}, "Name": {}}, "Zz": 1, "Meta": {"Kind": "", "A": "b"},
+            "Namespace": "default", "Subsets": {"v2": {"Filter": "", "OnlyPassing": true}, "Name": {}}, "Zz": 1, "Meta": {"Kind": "", "A": "b"},
         });
         assert_eq!(
             shown(&entry),
