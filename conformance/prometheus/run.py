@@ -1,5 +1,6 @@
 """A real Prometheus with the two scrape configurations of the talk finds and scrapes the demo: by `consul_sd_configs`, and by
-`kubernetes_sd_configs`, whose API server is played by a few lines here (a cluster does not fit into a test)."""
+`kubernetes_sd_configs`, whose API server is played by a few lines here (a cluster does not fit into a test). Debian leaves
+out parts of the service discovery, each release others, so each configuration runs on the one that has it."""
 import http.server
 import json
 import pathlib
@@ -9,7 +10,7 @@ import time
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from rig import Rig, fetch, free_ports, wait_for
+from rig import TOOLS, Rig, fetch, free_ports, wait_for
 
 
 class Kubernetes(http.server.BaseHTTPRequestHandler):
@@ -47,7 +48,8 @@ def main(rig):
         _, services, _ = demo.get("/v1/agent/services")
         binds = {name: s.get("Proxy", {}).get("Config", {}).get("envoy_prometheus_bind_addr", "")
                  for name, s in services.items() if s.get("Kind") == "connect-proxy"}
-        return {name: int(bind.rsplit(":", 1)[1]) for name, bind in binds.items() if bind}
+        ports = {name: int(bind.rsplit(":", 1)[1]) for name, bind in binds.items() if bind}
+        return ports if any("emojify-api" in name for name in ports) else None
 
     ports = wait_for("the sidecars' metrics ports", metrics_ports, 20)
     api_port = next(p for n, p in ports.items() if "emojify-api" in n)
@@ -55,14 +57,16 @@ def main(rig):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    (web,) = free_ports(1)
-    (rig.dir / "prometheus.yml").write_text(f"""
-global: {{scrape_interval: 1s}}
+    web, pods = free_ports(2)
+    (rig.dir / "kubernetes.yml").write_text(f"""
 scrape_configs:
-- job_name: "k8s"
+- job_name: "pods"
   scrape_interval: 1s
   kubernetes_sd_configs: [{{role: pod, api_server: "http://127.0.0.1:{server.server_address[1]}"}}]
   relabel_configs: [{{action: keep, source_labels: [__meta_kubernetes_pod_container_name], regex: "prometheus-statsd"}}]
+""")
+    (rig.dir / "consul.yml").write_text(f"""
+scrape_configs:
 - job_name: "pods"
   scrape_interval: 1s
   consul_sd_configs: [{{server: "127.0.0.1:{demo.http}", refresh_interval: 1s}}]
@@ -72,17 +76,19 @@ scrape_configs:
   - {{source_labels: [__address__, __meta_consul_service_metadata_metrics_port], regex: "([^:]+)(?::\\\\d+)?;(\\\\d+)",
      replacement: "$1:$2", target_label: __address__}}
 """)
-    rig.start("prometheus", ["prometheus", "--config.file=prometheus.yml", f"--web.listen-address=127.0.0.1:{web}",
-                             "--storage.tsdb.path=data", "--log.level=warn"])
+    for kind, port in (("consul", web), ("kubernetes", pods)):
+        rig.start(f"prometheus-{kind}", [
+            TOOLS / f"prometheus-{kind}/usr/bin/prometheus", f"--config.file={kind}.yml", "--log.level=warn",
+            f"--web.listen-address=127.0.0.1:{port}", f"--storage.tsdb.path=data-{kind}"])
 
-    def query(text):
-        _, answer, _ = fetch(f"http://127.0.0.1:{web}/api/v1/query?query={urllib.parse.quote(text)}")
+    def query(text, port=web):
+        _, answer, _ = fetch(f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(text)}")
         return answer.get("data", {}).get("result", []) if isinstance(answer, dict) else []
 
     jobs = wait_for("consul_sd targets to be up",
                     lambda: {s["metric"]["job"] for s in query("up == 1")} if len(query("up == 1")) >= 6 else None, 60)
     rig.check("consul_sd names jobs after services", any("emojify-api" in job for job in jobs), jobs)
-    up = wait_for("the pod to be scraped", lambda: query('up{job="k8s"} == 1'), 30)
+    up = wait_for("the pod to be scraped", lambda: query('up{job="pods"} == 1', pods), 30)
     rig.equal("kubernetes_sd keeps only the container of the talk", len(up), 1)
     xx = wait_for("rates by class", lambda: query(
         'sum by (envoy_response_code_class, local_cluster) (rate(envoy_cluster_upstream_rq_xx{envoy_response_code_class="2"}[5s])) > 0'), 40)

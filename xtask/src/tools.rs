@@ -6,7 +6,6 @@ use crate::run::{self, Outcome, in_ci, target};
 
 /// Debian packages and the program that shows that one is there.
 const DEBIAN: &[(&str, &str)] = &[
-    ("prometheus", "prometheus"),
     ("chromium", "chromium"),
     ("chromium-driver", "chromedriver"),
     ("curl", "curl"),
@@ -31,7 +30,9 @@ pub fn python() -> PathBuf {
 pub fn fetch() -> Outcome {
     std::fs::create_dir_all(folder()).map_err(|error| format!("{}: {error}", folder().display()))?;
     let mut missing = Vec::new();
-    for (what, result) in [("Debian packages", debian()), ("Python packages", pypi()), ("consul 1.8.7", consul())] {
+    for (what, result) in
+        [("Debian packages", debian()), ("Python packages", pypi()), ("programs of other Debian releases", unpacked())]
+    {
         if let Err(problem) = result {
             eprintln!("\n*** MISSING: {what}: {problem}\n");
             missing.push(what);
@@ -76,11 +77,22 @@ fn pypi() -> Outcome {
     std::fs::write(&stamp, PYPI.join("\n")).map_err(|error| error.to_string())
 }
 
-/// The last Consul that Debian packaged, unpacked and not installed: the judge of our API is its own client.
-fn consul() -> Outcome {
-    if folder().join("consul/usr/bin/consul").exists() {
-        return Ok(());
+/// Programs unpacked, not installed, from another Debian release: name, release, package, the program inside.
+const UNPACKED: &[(&str, &str, &str, &str)] = &[
+    // The last Consul that Debian packaged: the judge of our API is its own client.
+    ("consul", "bullseye", "consul", "usr/bin/consul"),
+    // Debian builds Prometheus without parts of its service discovery: this one has Consul's, the next Kubernetes'.
+    ("prometheus-consul", "bullseye", "prometheus", "usr/bin/prometheus"),
+    ("prometheus-kubernetes", "trixie", "prometheus", "usr/bin/prometheus"),
+];
+
+fn unpacked() -> Outcome {
+    let script = run::root().join("xtask/fetch-debian.sh").display().to_string();
+    for (name, release, package, program) in UNPACKED {
+        let into = folder().join(name);
+        if !into.join(program).exists() {
+            run::run("bash", &[&script, release, package, &into.display().to_string()])?;
+        }
     }
-    let script = run::root().join("xtask/fetch-consul.sh");
-    run::run("bash", &[&script.display().to_string(), &folder().join("consul").display().to_string()])
+    Ok(())
 }
