@@ -22,6 +22,9 @@ use tokio::task::JoinHandle;
 use crate::facts;
 use crate::logging::Logs;
 
+/// Consul's port for gossip between datacenters, as members show it.
+const SERF_WAN_PORT: u16 = 8302;
+
 /// Why a mesh did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -47,6 +50,8 @@ pub struct Options {
     pub left: watch::Sender<bool>,
     /// `DebugConfig` of `agent/self`, without secrets.
     pub debug_config: serde_json::Value,
+    /// The port that members say they gossip on; nothing listens there.
+    pub serf_lan_port: u16,
     /// Config entries written at the start, unless there are such already.
     pub entries: Vec<ConfigEntry>,
 }
@@ -62,6 +67,7 @@ impl Options {
             reload: action(|| async { Ok(()) }),
             left: watch::Sender::new(false),
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
+            serf_lan_port: 8301,
             entries: Vec::new(),
         }
     }
@@ -212,8 +218,8 @@ fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) ->
         }),
         logs: options.logs.clone(),
         debug_config: Arc::new(options.debug_config.clone()),
-        serf_lan_port: 8301,
-        serf_wan_port: 8302,
+        serf_lan_port: options.serf_lan_port,
+        serf_wan_port: SERF_WAN_PORT,
     }
 }
 

@@ -64,6 +64,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.dev = config.dev;
     options.left = left;
     options.debug_config = config.debug_config();
+    options.serf_lan_port = config.serf_lan_port;
     options.entries = config.bootstrap.clone();
     let reloader = Arc::new(Reloader { flags, slot: std::sync::OnceLock::new(), counter: reload });
     let again = Arc::clone(&reloader);
