@@ -4,6 +4,7 @@ const STALE_AFTER = 3500; // a document comes every second
 const REOPEN_AFTER = 12_000; // an event stream that is open and silent is dead
 const REOPEN_CLOSED_AFTER = 5000;
 const POLL_EVERY = 2000;
+const GIVE_UP_AFTER = 8000;
 const TICK = 500;
 
 export class Live {
@@ -43,13 +44,20 @@ export class Live {
   async #poll() {
     const generation = this.#generation;
     this.#polled = Date.now();
+    const given = {
+      headers: { Accept: "application/json" },
+      cache: "no-store",
+      signal: AbortSignal.timeout(GIVE_UP_AFTER),
+    };
+    let document_;
     try {
-      const response = await fetch(this.#address(), { headers: { Accept: "application/json" }, cache: "no-store" });
+      const response = await fetch(this.#address(), given);
       if (!response.ok) throw new Error(`the agent answered ${response.status}`);
-      this.#take(await response.json(), generation, "poll");
+      document_ = await response.json();
     } catch (error) {
-      this.#failure = error instanceof TypeError ? "the agent does not answer" : error.message;
+      this.#failure = error.message.startsWith("the agent") ? error.message : "the agent does not answer";
     }
+    this.#take(document_, generation, "poll");
   }
 
   #open() {
@@ -59,11 +67,13 @@ export class Live {
     this.#events = events;
     this.#opened = Date.now();
     events.addEventListener("topology", (event) => {
+      let document_;
       try {
-        this.#take(JSON.parse(event.data), generation, "events");
+        document_ = JSON.parse(event.data);
       } catch {
         this.#failure = "the agent sent something that is not JSON";
       }
+      this.#take(document_, generation, "events");
     });
   }
 
