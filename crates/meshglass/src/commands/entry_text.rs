@@ -9,7 +9,8 @@ const INDENT: &str = "    ";
 const FIRST: [&str; 57] = [
     "ConnectTimeout", "RequestTimeout", "Kind", "Weight", "Name", "Hosts", "Service", "ServiceSubset", "Namespace",
     "Datacenter", "Datacenters", "Checks", "Paths", "ListenerPort", "Path", "LocalPathPort", "Config", "TLS", "Enabled",
-    "Port", "Protocol", "ParsedFromCheck", "Mode", "MeshGateway", "Expose", "ExternalSNI", "Match", "Destination", "HTTP",
+    "Port", "Protocol", "ParsedFromCheck", "Mode", "MeshGateway", "Expose", "ExternalSNI", "Match", "Destination",
+    "HTTP",
     "PathExact", "PathPrefix", "PathRegex", "Header", "QueryParam", "Methods", "Present", "Exact", "Prefix", "Suffix",
     "Regex", "Invert", "PrefixRewrite", "NumRetries", "RetryOnConnectFailure", "RetryOnStatusCodes", "DefaultSubset",
     "Subsets", "Filter", "OnlyPassing", "Redirect", "Failover", "Routes", "Splits", "Listeners", "Services", "CAFile",
@@ -102,13 +103,14 @@ mod tests {
     fn keys_stand_where_consul_puts_them() {
         let entry = json!({
             "CreateIndex": 1, "ModifyIndex": 2, "Kind": "service-resolver", "Name": "web", "ConnectTimeout": "15s",
-            "Namespace": "default", "Subsets": {"v2": {"Filter": "", "OnlyPassing": true}, "Name": {}}, "Zz": 1, "Meta": {"Kind": "", "A": "b"},
+            "Namespace": "default", "Subsets": {"v2": {"Filter": "", "OnlyPassing": true}, "Name": {}},
+            "Zz": 1, "Meta": {"Kind": "", "A": "b"},
         });
         assert_eq!(
             shown(&entry),
             "{\n    \"ConnectTimeout\": \"15s\",\n    \"Kind\": \"service-resolver\",\n    \"Name\": \"web\",\n    \
-             \"Subsets\": {\n        \"Name\": {},\n        \"v2\": {\n            \"OnlyPassing\": true\n        }\n    },\n    \
-             \"Zz\": 1,\n    \"Meta\": {\n        \"A\": \"b\",\n        \"Kind\": \"\"\n    },\n    \
+             \"Subsets\": {\n        \"Name\": {},\n        \"v2\": {\n            \"OnlyPassing\": true\n        }\n    },\
+             \n    \"Zz\": 1,\n    \"Meta\": {\n        \"A\": \"b\",\n        \"Kind\": \"\"\n    },\n    \
              \"CreateIndex\": 1,\n    \"ModifyIndex\": 2\n}"
         );
     }

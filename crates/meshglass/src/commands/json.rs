@@ -55,7 +55,8 @@ mod tests {
     #[test]
     fn order_and_strings_survive() {
         let compact = r#"{"Name":"a:{,}\"\\","B":{},"A":[1,{"x":[]}]}"#;
-        let wanted = "{\n  \"Name\": \"a:{,}\\\"\\\\\",\n  \"B\": {},\n  \"A\": [\n    1,\n    {\n      \"x\": []\n    }\n  ]\n}";
+        let wanted = "{\n  \"Name\": \"a:{,}\\\"\\\\\",\n  \
+                      \"B\": {},\n  \"A\": [\n    1,\n    {\n      \"x\": []\n    }\n  ]\n}";
         assert_eq!(indent(compact, "  "), wanted);
         assert_eq!(indent(wanted, "  "), wanted);
     }

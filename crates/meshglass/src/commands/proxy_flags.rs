@@ -133,7 +133,8 @@ impl Registration {
     fn check(&self) -> Value {
         if self.found {
             let host = if self.address.is_empty() { Ipv4Addr::LOCALHOST.to_string() } else { self.address.clone() };
-            return json!({ "Name": "Connect Proxy Listening", "TCP": format!("{host}:{}", self.port), "Interval": "10s" });
+            let address = format!("{host}:{}", self.port);
+            return json!({ "Name": "Connect Proxy Listening", "TCP": address, "Interval": "10s" });
         }
         json!({ "Name": "Connect Proxy Not Offered", "TTL": "87600h", "Status": "critical" })
     }
