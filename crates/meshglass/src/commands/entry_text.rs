@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(
             shown(&entry),
             "{\n    \"ConnectTimeout\": \"15s\",\n    \"Kind\": \"service-resolver\",\n    \"Name\": \"web\",\n    \
-             \"Subsets\": {\n        \"Name\": {},\n        \"v2\": {\n            \"OnlyPassing\": true\n        }\n    },\
+             \"Subsets\": {\n        \"Name\": {},\n        \"v2\": {\
+             \n            \"OnlyPassing\": true\n        }\n    },\
              \n    \"Zz\": 1,\n    \"Meta\": {\n        \"A\": \"b\",\n        \"Kind\": \"\"\n    },\n    \
              \"CreateIndex\": 1,\n    \"ModifyIndex\": 2\n}"
         );
