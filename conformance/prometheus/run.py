@@ -85,10 +85,10 @@ scrape_configs:
         _, answer, _ = fetch(f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(text)}")
         return answer.get("data", {}).get("result", []) if isinstance(answer, dict) else []
 
-    jobs = wait_for("consul_sd targets to be up",
-                    lambda: {s["metric"]["job"] for s in query("up == 1")} if len(query("up == 1")) >= 6 else None, 60)
-    rig.check("consul_sd names jobs after services", any("emojify-api" in job for job in jobs), jobs)
-    up = wait_for("the pod to be scraped", lambda: query('up{job="pods"} == 1', pods), 30)
+    wanted = {"emojify-website", "emojify-api", "emojify-facebox", "emojify-cache", "emojify-ingress"}
+    jobs = wait_for("consul_sd targets to be up", lambda: wanted <= {s["metric"]["job"] for s in query("up == 1")}, 60)
+    rig.check("consul_sd finds every service and names the jobs after them", jobs)
+    up = wait_for("the pod to be scraped", lambda: query('up{job="pods"} == 1', pods), 60)
     rig.equal("kubernetes_sd keeps only the container of the talk", len(up), 1)
     xx = wait_for("rates by class", lambda: query(
         'sum by (envoy_response_code_class, local_cluster) (rate(envoy_cluster_upstream_rq_xx{envoy_response_code_class="2"}[5s])) > 0'), 40)
