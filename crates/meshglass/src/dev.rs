@@ -1,7 +1,6 @@
 //! `agent`, from its configuration to its end: banner, definitions, managed proxies, signals, reload.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -244,14 +243,9 @@ async fn managed_proxies(member: Member, mut reloads: watch::Receiver<u64>) {
     }
 }
 
-fn changed<'a>(
-    local: &'a mut watch::Receiver<u64>,
-    reloads: &'a mut watch::Receiver<u64>,
-) -> impl Future<Output = bool> + 'a {
-    async {
-        tokio::select! {
-            changed = local.changed() => changed.is_ok(),
-            changed = reloads.changed() => changed.is_ok(),
-        }
+async fn changed(local: &mut watch::Receiver<u64>, reloads: &mut watch::Receiver<u64>) -> bool {
+    tokio::select! {
+        changed = local.changed() => changed.is_ok(),
+        changed = reloads.changed() => changed.is_ok(),
     }
 }
