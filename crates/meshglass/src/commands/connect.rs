@@ -64,7 +64,7 @@ async fn serve(matches: &ArgMatches, level: tracing::Level) -> Result<ExitCode, 
         .map_err(|failure| Failure { text: format!("Error preparing configuration: {}", failure.text), ..failure })?;
     println!("\n{MARK} Log data will now stream in as it occurs:\n");
     logging::start(level, on(matches, "log-json"));
-    let ended = ended().map_err(|e| Failure::new(format!("Error waiting for signals: {e}")))?;
+    let ended = ended(given(matches, "plan-file").is_some()).map_err(|e| Failure::new(format!("Error waiting for signals: {e}")))?;
     if let Some(registration) = &prepared.registration {
         registration.register(&api.client).await.map_err(Failure::about("Error registering the proxy"))?;
     }
@@ -94,8 +94,8 @@ async fn carry(config: proxy::Config, ended: impl Future<Output = ()>) -> Result
     Ok(())
 }
 
-/// Resolves at SIGINT, SIGTERM or a hang-up.
-fn ended() -> std::io::Result<impl Future<Output = ()>> {
+/// Resolves at SIGINT, SIGTERM or a hang-up. With a plan file a hang-up ends nothing: the proxy reads the file again.
+fn ended(plan_file: bool) -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -103,7 +103,7 @@ fn ended() -> std::io::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
+            _ = hang_up.recv(), if !plan_file => {}
         }
     })
 }
