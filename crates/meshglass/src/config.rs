@@ -8,6 +8,7 @@ mod error;
 mod given;
 mod keys;
 mod meant;
+mod node;
 mod resolve;
 mod sources;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::hcl::{Entry, Node, Object, Position, SyntaxError, Value, Warning};
+use crate::hcl::{Entry, Node, Object, Position, SyntaxError, Value, Warning, one_line};
 use crate::service::OpaqueMap;
 
 /// How many problems are collected from one text.
@@ -49,12 +49,12 @@ impl Problem {
     /// The sentence with the path and without the place.
     pub fn text(&self) -> String {
         let reason = match &self.kind {
-            ProblemKind::UnknownKey { .. } => return format!("invalid config key {}", self.path),
+            ProblemKind::UnknownKey { .. } => return one_line(format!("invalid config key {}", self.path)),
             ProblemKind::WrongType { expected, got } => format!("expected {expected}, got {got}"),
             ProblemKind::BadDuration(text) => format!("expected a duration such as \"10s\", got {text:?}"),
             ProblemKind::Invalid(text) | ProblemKind::Unsupported(text) => text.clone(),
         };
-        if self.path.is_empty() { reason } else { format!("{}: {reason}", self.path) }
+        one_line(if self.path.is_empty() { reason } else { format!("{}: {reason}", self.path) })
     }
 }
 

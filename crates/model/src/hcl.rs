@@ -1,7 +1,8 @@
 //! HCL 1, the language of Consul's files, and JSON, read into one tree that knows where everything stands.
 //!
 //! The dialect is the one Consul accepts, not the one that is specified: blocks on one line, items parted by nothing at
-//! all, `${…}` kept literally, octal numbers, a JSON body in a `.hcl` file. A later HCL (version 2) refuses most of these.
+//! all, `${…}` kept literally, octal numbers, a JSON body in a `.hcl` file. A later HCL (version 2) refuses most of
+//! these.
 //!
 //! The readers never panic, take time linear in the text, and stop at [`MAX_DEPTH`] and [`MAX_BYTES`].
 
@@ -12,6 +13,7 @@ mod parser;
 mod value;
 
 pub use error::SyntaxError;
+pub(crate) use error::one_line;
 pub use value::{Document, Entry, Node, Object, Position, Value, Warning};
 
 /// How deep blocks, lists and labels may nest. Consul has no limit of its own and ends in a stack overflow.

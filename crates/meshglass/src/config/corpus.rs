@@ -21,7 +21,7 @@ fn run(directory: &str) -> Vec<(String, Result<Vec<String>, String>)> {
         let name = format!("{directory}/{}", path.file_name().unwrap().to_str().unwrap());
         let file = path.display().to_string();
         let verdict = validate(&[base.clone(), file.clone()], None);
-        (name.clone(), verdict.map_err(|error| error.to_string().replace(&file, "FILE").replace('\n', " | ")))
+        (name, verdict.map_err(|error| error.to_string().replace(&file, "FILE").replace('\n', " | ")))
     };
     files.iter().map(case).collect()
 }

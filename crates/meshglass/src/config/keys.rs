@@ -90,7 +90,8 @@ const TABLE: &[(Role, Kind, &str)] = &[
         acl.disabled_ttl acl.down_policy acl.policy_ttl acl.role_ttl acl.token_ttl acl.tokens.agent \
         acl.tokens.agent_master acl.tokens.default acl.tokens.master acl.tokens.replication \
         acl_agent_master_token acl_agent_token acl_disabled_ttl acl_down_policy acl_master_token \
-        acl_replication_token acl_token acl_ttl advertise_addr_ipv6 advertise_addr_wan advertise_addr_wan_ipv4 advertise_addr_wan_ipv6 \
+        acl_replication_token acl_token acl_ttl advertise_addr_ipv6 advertise_addr_wan advertise_addr_wan_ipv4 \
+        advertise_addr_wan_ipv6 \
         ae_interval alt_domain auto_config.authorization.static.bound_issuer \
         auto_config.authorization.static.clock_skew_leeway auto_config.authorization.static.expiration_leeway \
         auto_config.authorization.static.jwks_ca_cert auto_config.authorization.static.jwks_url \

@@ -1,7 +1,7 @@
 //! Given → meant: defaults, judgement, and what has to be said.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::error::{Complaint, ConfigError};
 use super::given::{Given, Setting, Value};
 use super::keys::Role;
 use super::meant::{Config, Telemetry};
+use super::node;
 
 const DATACENTER: &str = "dc1";
 const DOMAIN: &str = "consul.";
@@ -52,7 +53,7 @@ pub(super) fn config(mut given: Given, dev: bool) -> Result<(Config, Vec<String>
     if !config.server {
         lines.push("there is no server to join: this agent serves a catalog of its own, as with -server".to_owned());
     }
-    config.node_id = node_id(&config, given_id)?;
+    config.node_id = node::id(&config, &given_id)?;
     Ok((config, lines))
 }
 
@@ -220,8 +221,8 @@ impl Reading {
             _ => Vec::new(),
         };
         if ca.iter().any(|key| ["private_key", "privatekey", "root_cert", "rootcert"].contains(&key.as_str())) {
-            let text = "connect.ca_config brings a root of its own, which is not there yet: leaf certificates would come \
-                        from another root than the one asked for";
+            let text = "connect.ca_config brings a root of its own, which is not there yet: certificates would come \
+                        from another one";
             self.complain("connect.ca_config", text);
         } else if !ca.is_empty() {
             self.note("connect.ca_config", "connect.ca_config is accepted and has no effect yet");
@@ -263,7 +264,7 @@ impl Reading {
     }
 
     fn node_name(&mut self) -> String {
-        let name = self.some_text("node_name").unwrap_or_else(host_name);
+        let name = self.some_text("node_name").unwrap_or_else(node::host_name);
         if name.is_empty() {
             self.complain("node_name", "node_name cannot be empty");
         }
@@ -320,7 +321,7 @@ impl Reading {
                 address
             }
             Some(address) => address,
-            None if bind.is_unspecified() => own_address(),
+            None if bind.is_unspecified() => node::own_address(),
             None => bind,
         };
         (bind, advertise)
@@ -386,7 +387,8 @@ impl Reading {
             self.complain("ports.sidecar_min_port", text);
         }
         // Both zero: a range that holds nothing.
-        if high == 0 { 1..=0 } else { low..=high }
+        let (low, high) = if high == 0 { (1, 0) } else { (low, high) };
+        low..=high
     }
 
     fn log_level(&mut self, dev: bool) -> Level {
@@ -446,55 +448,4 @@ fn ip(text: &str) -> Option<IpAddr> {
 
 fn hint(text: &str) -> &'static str {
     if text.contains("{{") { "; templates are not there yet, write the address itself" } else { "" }
-}
-
-/// The address from which this machine would reach others. Connecting a datagram socket sends nothing.
-fn own_address() -> IpAddr {
-    let route = || {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-        // An address for documentation: any one beyond the own network does.
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip())
-    };
-    route().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
-}
-
-/// As given, as kept in the data directory, or new. A node must keep its id over restarts.
-fn node_id(config: &Config, given: String) -> Result<String, ConfigError> {
-    if !given.is_empty() {
-        return match uuid::Uuid::parse_str(&given) {
-            Ok(id) => Ok(id.to_string()),
-            Err(_) => {
-                let text = format!("node_id: expected a UUID, got {given:?}");
-                Err(ConfigError::Invalid(vec![Complaint { origin: String::new(), text }]))
-            }
-        };
-    }
-    let Some(directory) = &config.data_dir else {
-        return Ok(uuid::Uuid::new_v4().to_string());
-    };
-    let file = directory.join("node-id");
-    let path = file.display().to_string();
-    match std::fs::read_to_string(&file) {
-        Ok(text) => match uuid::Uuid::parse_str(text.trim()) {
-            Ok(id) => return Ok(id.to_string()),
-            Err(_) => {
-                let text = format!("expected a UUID, got {:?}", text.trim());
-                return Err(ConfigError::Invalid(vec![Complaint { origin: path, text }]));
-            }
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(source) => return Err(ConfigError::Read { path, source }),
-    }
-    let id = uuid::Uuid::new_v4().to_string();
-    std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::write(&file, &id))
-        .map_err(|source| ConfigError::Write { path, source })?;
-    Ok(id)
 }

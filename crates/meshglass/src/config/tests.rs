@@ -66,13 +66,15 @@ fn sources_merge_in_the_order_of_consul() {
         ("d/20.json", r#"{"node_name": "from-json", "log_level": "warn", "recursors": ["3"]}"#),
         (
             "d/10.hcl",
-            "node_name = \"from-hcl\"\nports { http = 1, dns = 2 }\nnode_meta { a = \"1\", b = \"1\" }\nrecursors = [\"2\"]",
+            "node_name = \"from-hcl\"\nports { http = 1, dns = 2 }\n\
+             node_meta { a = \"1\", b = \"1\" }\nrecursors = [\"2\"]",
         ),
         ("d/notes.txt", "not ours"),
         ("d/below/30.hcl", "node_name = \"never\""),
         (
             "one.hcl",
-            "ports { http = 11 }\nnode_meta { b = \"2\" }\nservice { name = \"web\" }\nchecks = [{ name = \"c\" ttl = \"1m\" }]",
+            "ports { http = 11 }\nnode_meta { b = \"2\" }\n\
+             service { name = \"web\" }\nchecks = [{ name = \"c\" ttl = \"1m\" }]",
         ),
     ]);
     let flags = AgentFlags {
@@ -104,7 +106,8 @@ fn validate_speaks_as_recorded() {
         ("ok.json", r#"{"node_name": "x", "data_dir": "/tmp/x", "bind_addr": "127.0.0.1"}"#),
         (
             "ok.hcl",
-            "node_name = \"x\" data_dir = \"/tmp/x\"\nbind_addr = \"127.0.0.1\"\nservice { name = \"web\" port = 80 }\n",
+            "node_name = \"x\" data_dir = \"/tmp/x\"\nbind_addr = \"127.0.0.1\"\n\
+             service { name = \"web\" port = 80 }\n",
         ),
         ("nameless.hcl", "node_name = \"x\" data_dir = \"/tmp/x\"\nbind_addr = \"127.0.0.1\"\nservice { port = 80 }\n"),
         ("no-data-dir.json", r#"{"node_name": "x", "bind_addr": "127.0.0.1"}"#),
@@ -185,7 +188,8 @@ fn what_protects_is_not_ignored() {
 fn secrets_reach_no_message() {
     let secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQ=";
     let hcl = format!(
-        "encrypt = \"{secret}\" acl {{ tokens {{ agent = \"{secret}\" master = \"{secret}\" }} }} acl_token = \"{secret}\"\n\
+        "encrypt = \"{secret}\" acl {{ tokens {{ agent = \"{secret}\" master = \"{secret}\" }} }}\n\
+         acl_token = \"{secret}\"\n\
          connect {{ ca_config {{ private_key = \"{secret}\" }} }} bogus = 1"
     );
     assert!(!refused(&hcl).contains(secret));
@@ -230,11 +234,10 @@ fn mistakes_say_where_and_what_was_expected() {
 
 #[test]
 fn the_files_of_the_talk_start_an_agent() {
-    let (config, _) = dev(
-        "config_entries { bootstrap = [ { kind = \"proxy-defaults\" name = \"global\" config { protocol = \"http\" } } ] }\n\
+    let (config, _) = dev("config_entries { bootstrap = [ { kind = \"proxy-defaults\" name = \"global\"\n\
+         config { protocol = \"http\" } } ] }\n\
          telemetry { dogstatsd_addr = \"127.0.0.1:8125\" prometheus_retention_time = \"24h\" }\n\
-         client_addr = \"127.0.0.1 ::1\" service { name = \"web\" connect { sidecar_service {} } }",
-    );
+         client_addr = \"127.0.0.1 ::1\" service { name = \"web\" connect { sidecar_service {} } }");
     assert_eq!(config.bootstrap.len(), 1);
     assert_eq!(config.telemetry.prometheus_retention_time.as_secs(), 86400);
     assert_eq!(config.http.len(), 2);

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults, kinds};
 use crate::decode::{DecodeError, Decoder, Problem, ProblemKind, Style, several};
-use crate::hcl::{self, Format, Node, Position, Value};
+use crate::hcl::{self, Format, Node, Position, Value, one_line};
 use crate::schema::canonical;
 use crate::service::OpaqueMap;
 
@@ -80,7 +80,7 @@ fn kind(node: &Node) -> Result<EntryKind, (Position, String)> {
     };
     match given.map(|given| (given.at, &given.value)) {
         Some((at, Value::Text(text))) => {
-            EntryKind::parse(text).ok_or_else(|| (at, format!("invalid config entry kind: {text}")))
+            EntryKind::parse(text).ok_or_else(|| (at, one_line(format!("invalid config entry kind: {text}"))))
         }
         Some((at, _)) => failed(at, "Kind value in payload is not a string".to_owned()),
         None => failed(node.at, "Payload does not contain a kind/Kind key at the top level".to_owned()),
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn the_proxy_defaults_of_the_talk_in_every_spelling() {
         for text in [
-            "kind = \"proxy-defaults\"\nname = \"global\"\nconfig {\n envoy_dogstatsd_url = \"udp://127.0.0.1:9125\"\n}",
+            "kind = \"proxy-defaults\" name = \"global\"\nconfig {\n envoy_dogstatsd_url = \"udp://127.0.0.1:9125\"\n}",
             "Kind = \"proxy-defaults\" Name = \"global\" Config { envoy_dogstatsd_url = \"udp://127.0.0.1:9125\" }",
             "kind = \"proxy-defaults\" config = { envoy_dogstatsd_url = \"udp://127.0.0.1:9125\" }",
             r#"{"kind": "proxy-defaults", "name": "x", "config": {"envoy_dogstatsd_url": "udp://127.0.0.1:9125"}}"#,
@@ -177,7 +177,8 @@ mod tests {
         assert_eq!(Json::Object(body), expected);
 
         let ConfigEntry::Other { body, .. } = decode_config_entry_json(
-            br#"{"Kind":"service-resolver","Name":"web","DefaultSubset":"v1","Subsets":{"v1":{"Filter":"f","OnlyPassing":true}},
+            br#"{"Kind":"service-resolver","Name":"web","DefaultSubset":"v1",
+                "Subsets":{"v1":{"Filter":"f","OnlyPassing":true}},
                 "ConnectTimeout":15000000000,"Failover":{"*":{"Datacenters":["dc2"]}},"CreateIndex":5}"#,
         )
         .unwrap() else {

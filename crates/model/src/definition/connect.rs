@@ -117,7 +117,7 @@ fn destination_type(decoder: &mut Decoder, node: &Node, path: &str) -> Destinati
     DestinationType::Service
 }
 
-/// `connect { proxy { config { upstreams = […] } } }`: the proxy that an agent of Consul 1.2 to 1.5 started by itself.
+/// `connect { proxy { config { upstreams = […] } } }`: the proxy that agents of Consul 1.2 to 1.5 started.
 fn managed(decoder: &mut Decoder, node: &Node, path: &str) -> ServiceDefinition {
     let mut out = ServiceDefinition::default();
     out.service.kind = ServiceKind::ConnectProxy;

@@ -83,8 +83,10 @@ fn decoding_is_weak() {
     let (definitions, _) = hcl(r#"services = [
   { Name = "a" Port = "8080" EnableTagOverride = 1 tags = "one" meta { n = 1 b = true }
     Weights { Passing = 10, Warning = 2 } TaggedAddresses { lan { address = "192.0.2.1" port = 1 } }
-    Proxy { Config { limits { max = 1 } list = [{ a = 1 }] } Expose { checks = true paths { path = "/m" local_path_port = 1 } } }
-    checks { id = "x" ttl = "30s" status = "passing" } check { name = "y" http = "http://h/" interval = "5s" header { a = "b" } } },
+    Proxy { Config { limits { max = 1 } list = [{ a = 1 }] }
+      Expose { checks = true paths { path = "/m" local_path_port = 1 } } }
+    checks { id = "x" ttl = "30s" status = "passing" }
+    check { name = "y" http = "http://h/" interval = "5s" header { a = "b" } } },
   { name = ["b"] },
 ]"#);
     let a = &definitions.services[0].service;

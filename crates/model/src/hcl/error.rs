@@ -41,11 +41,11 @@ impl SyntaxError {
 
     /// The sentence without its place, for JSON in Go's words.
     pub fn reason(&self) -> String {
-        match &self.reason {
+        one_line(match &self.reason {
             Reason::Expected { expected, got } => format!("expected {expected}, got {got}"),
             Reason::NoValue { got, .. } => format!("expected a value, got {got}"),
             Reason::Json(text) => text.clone(),
-        }
+        })
     }
 
     /// In the form Consul's command line prints, which puts the place of an HCL mistake into the sentence.
@@ -56,6 +56,20 @@ impl SyntaxError {
             Reason::Json(text) => text.clone(),
         }
     }
+}
+
+/// Keys and values in a message are the user's: they may not break a line of the log, nor fill it.
+pub(crate) fn one_line(text: String) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST && !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let mut out: String = text.chars().take(LONGEST).map(escape).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push('…');
+    }
+    out
 }
 
 impl fmt::Display for SyntaxError {
