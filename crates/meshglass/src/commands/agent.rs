@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::Failure;
 use super::flags::{arguments, every, given, list, on, rest, switch, text};
+use super::{Failure, with_place};
 use crate::config::AgentFlags;
 
 pub fn command() -> Command {
@@ -108,7 +108,7 @@ pub fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         return Err(failed(format!("Unexpected extra arguments: [{}]", extra.join(" "))));
     }
     let outcome = super::runtime()?.block_on(crate::dev::run_agent(typed(matches)));
-    outcome.map_err(|error| failed(error.consul_text()))
+    outcome.map_err(|error| failed(with_place(error.consul_text(), &error.to_string())))
 }
 
 /// The flags as the configuration wants them.

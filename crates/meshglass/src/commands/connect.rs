@@ -64,7 +64,8 @@ async fn serve(matches: &ArgMatches, level: tracing::Level) -> Result<ExitCode, 
         .map_err(|failure| Failure { text: format!("Error preparing configuration: {}", failure.text), ..failure })?;
     println!("\n{MARK} Log data will now stream in as it occurs:\n");
     logging::start(level, on(matches, "log-json"));
-    let ended = ended(given(matches, "plan-file").is_some()).map_err(|e| Failure::new(format!("Error waiting for signals: {e}")))?;
+    let ended = ended(given(matches, "plan-file").is_some())
+        .map_err(|e| Failure::new(format!("Error waiting for signals: {e}")))?;
     if let Some(registration) = &prepared.registration {
         registration.register(&api.client).await.map_err(Failure::about("Error registering the proxy"))?;
     }

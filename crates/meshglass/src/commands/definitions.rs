@@ -5,7 +5,7 @@ use model::hcl::Format;
 use model::{ConfigEntry, Definitions, Names, ServiceDefinition};
 use serde_json::Value;
 
-use super::{Failure, open_error};
+use super::{Failure, open_error, with_place};
 
 /// A configuration entry ready to be sent.
 #[derive(Debug)]
@@ -18,15 +18,16 @@ pub struct Entry {
 }
 
 pub fn config_entry(file: &str, text: &str) -> Result<Entry, Failure> {
-    let failed = |why: &str| Failure::new(format!("Failed to decode config entry input: {why}"));
     let (entry, warnings) = model::decode_config_entry_hcl(file, text.as_bytes()).map_err(|error| {
+        let what = "Failed to decode config entry input";
         // Consul's own reader says it twice for a text that is not even HCL.
-        match &error {
+        let text = match &error {
             model::EntryError::Content(_, DecodeError::Syntax(syntax)) => {
-                failed(&format!("Failed to decode config entry input: {}", syntax.consul_text()))
+                format!("{what}: {what}: {}", syntax.consul_text())
             }
-            _ => failed(&error.consul_text()),
-        }
+            _ => format!("{what}: {}", error.consul_text()),
+        };
+        Failure::new(with_place(text, &error.to_string()))
     })?;
     let notes = warnings.iter().map(|warning| format!("{warning}\n")).collect();
     Ok(Entry { kind: entry.kind().as_str(), name: entry.name().to_owned(), body: body(&entry), notes })
@@ -42,12 +43,12 @@ pub fn services(file: &str) -> Result<(Vec<ServiceDefinition>, Vec<String>), Fai
     let text =
         std::fs::read(file).map_err(|e| failed(format!("config: Open failed on {file}. {}", open_error(file, &e))))?;
     let format = Format::of_path(file).unwrap_or(Format::Hcl);
-    read(format, &text).map_err(|error| failed(format!("failed to parse {file}: {}", error.consul_text()))).map(
-        |(definitions, warnings)| {
-            let warnings = warnings.iter().map(|warning| format!("{file}:{warning}")).collect();
-            (definitions.services, warnings)
-        },
-    )
+    let (definitions, warnings) = read(format, &text).map_err(|error| {
+        let text = format!("failed to parse {file}: {}", error.consul_text());
+        failed(with_place(text, &error.in_file(file)))
+    })?;
+    let warnings = warnings.iter().map(|warning| format!("{file}:{warning}")).collect();
+    Ok((definitions.services, warnings))
 }
 
 /// A service without a name is the agent's to refuse, as with Consul.

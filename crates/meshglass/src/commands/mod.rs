@@ -99,6 +99,13 @@ impl Failure {
     }
 }
 
+/// Consul's text of a mistake in a file, and under it, where Consul says no place, ours: `file:line:column: what was
+/// expected`.
+pub(crate) fn with_place(consul: String, ours: &str) -> String {
+    let placed = ["At ", "(at "].iter().any(|word| consul.contains(word));
+    if placed || consul.contains(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
+}
+
 pub(crate) type Outcome = Result<Output, Failure>;
 
 /// Runs the command that the program's arguments name.

@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Command};
 
 use super::flags::{arguments, given, on, rest, switch, text};
-use super::{Failure, Outcome, Output};
+use super::{Failure, Outcome, Output, with_place};
 use crate::config;
 
 pub fn command() -> Command {
@@ -22,8 +22,10 @@ pub fn run(matches: &ArgMatches) -> Outcome {
     if paths.is_empty() {
         return Err(Failure::new("Must specify at least one config file or directory"));
     }
-    let lines = config::validate(&paths, given(matches, "config-format"))
-        .map_err(|error| Failure::new(format!("Config validation failed: {}", error.consul_text())))?;
+    let lines = config::validate(&paths, given(matches, "config-format")).map_err(|error| {
+        let text = format!("Config validation failed: {}", error.consul_text());
+        Failure::new(with_place(text, &error.to_string()))
+    })?;
     let stderr = lines.iter().map(|line| format!("{line}\n")).collect();
     let stdout = if on(matches, "quiet") { String::new() } else { "Configuration is valid!\n".to_owned() };
     Ok(Output { stdout, stderr, ..Output::default() })
