@@ -112,7 +112,7 @@ const TABLE: &[(Role, Kind, &str)] = &[
         telemetry.circonus_check_force_metric_activation telemetry.circonus_check_id \
         telemetry.circonus_check_instance_id telemetry.circonus_check_search_tag telemetry.circonus_check_tags \
         telemetry.circonus_submission_interval telemetry.circonus_submission_url telemetry.statsite_address \
-        unix_sockets.group unix_sockets.mode unix_sockets.user",
+        unix_sockets.group unix_sockets.mode unix_sockets.user revision version version_prerelease",
     ),
     (
         NoEffect,
