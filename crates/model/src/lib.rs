@@ -40,7 +40,7 @@ pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence,
 pub use node::Node;
 pub use service::{
     Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition,
-    ServiceKind, Upstream, Weights,
+    ServiceKind, Token, Upstream, Weights,
 };
 pub use settings::{ProxySettings, UpstreamSettings};
 pub use spiffe::{SpiffeError, SpiffeId};

@@ -1,6 +1,7 @@
 //! Services: what an agent runs and the catalog lists.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -168,5 +169,15 @@ pub struct ServiceDefinition {
     /// True when the sidecar was written in the removed managed form `connect { proxy { … } }`: the agent starts a
     /// proxy of its own for it and says how to write it today.
     pub managed_proxy: bool,
-    pub token: String,
+    pub token: Token,
+}
+
+/// An access token. Its `Debug` does not show it: definitions are logged, secrets are not.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "Token(none)" } else { "Token(hidden)" })
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{check, connect};
 use crate::decode::{Decoder, Fields, Style};
 use crate::hcl::Node;
-use crate::service::{Connect, ServiceAddress, ServiceDefinition, ServiceKind, Weights};
+use crate::service::{Connect, ServiceAddress, ServiceDefinition, ServiceKind, Token, Weights};
 
 const HIGHEST_WEIGHT: u32 = 65535;
 
@@ -24,7 +24,7 @@ pub(super) fn service(decoder: &mut Decoder, node: &Node, path: &str) -> Service
     service.weights = fields.read(decoder, "weights", weights).unwrap_or_default();
     service.enable_tag_override = fields.boolean(decoder, "enable_tag_override");
     service.proxy = fields.read(decoder, "proxy", connect::proxy);
-    out.token = fields.text(decoder, "token");
+    out.token = Token(fields.text(decoder, "token"));
     if let Some(Some(check)) = fields.read(decoder, "check", check::check) {
         out.checks.push(check);
     }
