@@ -14,7 +14,7 @@ pub fn registration(definition: &ServiceDefinition) -> Value {
         out.put("Kind", json!(service.kind));
     }
     out.text("ID", &service.id).text("Name", &service.service).text("Address", &service.address);
-    out.text("Token", &definition.token).number("Port", service.port.into());
+    out.text("Token", &definition.token.0).number("Port", service.port.into());
     if !service.tags.is_empty() {
         out.put("Tags", json!(service.tags));
     }
