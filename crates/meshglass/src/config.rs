@@ -1,4 +1,4 @@
-//! The configuration of an agent: as typed in flags and files ([`given`]), and as meant ([`Config`]).
+//! The configuration of an agent: as typed in flags and files (`given`), and as meant ([`Config`]).
 //!
 //! Only this module reads an agent's flags and files. Sources are merged as Consul merges them: lists from flags, then
 //! the files in the order in which they were named, then the other flags, then `-hcl` fragments; of a single value the
