@@ -28,7 +28,7 @@ pub struct Peer {
     pub address: Arc<str>,
 }
 
-/// The dimensions of a cell. A worker looks one up per peer and method and keeps the [`Cell`], not per request.
+/// The dimensions of a cell. A worker looks one up per peer and method and keeps the `Cell`, not per request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CellKey {
     pub direction: Direction,
