@@ -84,8 +84,11 @@ def pair(rig, agent, server_port):
     return local, sidecars
 
 
-def resident_mib(process):
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text()).group(1)) / 1024
+def memory(process):
+    """Resident memory, and the part of it that is the process's own (the rest is the program's file, shared by all)."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    total, own = (int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024 for name in ("VmRSS", "RssAnon"))
+    return f"{total:.1f} MiB resident, {own:.1f} MiB of it its own"
 
 
 def deny_latency(agent, local, rounds=200):
@@ -129,7 +132,7 @@ def main(rig):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     agent = rig.agent()
     local, sidecars = pair(rig, agent, server.server_address[1])
-    rows.append(("sidecar, resident memory after one call", f"{max(map(resident_mib, sidecars)):.1f} MiB"))
+    rows.append(("sidecar, idle after one call", memory(sidecars[1])))
     middle, high = deny_latency(agent, local)
     rows.append(("intention turned to deny → first refused request, 200 rounds", f"median {middle:.1f} ms, p99 {high:.1f} ms"))
     for name, value in rows:
