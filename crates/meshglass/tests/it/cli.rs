@@ -52,7 +52,8 @@ const STORY: &[Case] = &[
         "kind = \"nope\"",
         1,
         "",
-        "Failed to decode config entry input: invalid config entry kind: nope\n-:1:8: invalid config entry kind: nope\n",
+        "Failed to decode config entry input: invalid config entry kind: nope\n\
+         -:1:8: invalid config entry kind: nope\n",
     ),
     ("intention create web db", "", 0, "Created: web => db (allow)\n", ""),
     ("intention create -deny * db", "", 0, "Created: * => db (deny)\n", ""),
