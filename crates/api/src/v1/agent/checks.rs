@@ -8,7 +8,7 @@ use model::Status;
 use serde::Deserialize;
 
 use super::services::matches;
-use super::shapes::{CHECK_FIELDS, CheckAnswer};
+use super::shapes::CheckAnswer;
 use super::{AgentState, refused, undecodable};
 use crate::error::Error;
 use crate::filter::Filter;
@@ -16,6 +16,7 @@ use crate::json::{Shape, decode};
 use crate::query_options::QueryOptions;
 use crate::request::{Payload, Rest};
 use crate::response::{empty, json};
+use crate::v1::selectors::CHECK_FIELDS;
 
 const UPDATE: Shape = Shape::Object(&[("Status", Shape::Any), ("Output", Shape::Any)]);
 

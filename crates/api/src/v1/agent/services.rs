@@ -6,13 +6,14 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderValue;
 
-use super::shapes::{SERVICE_FIELDS, ServiceAnswer};
+use super::shapes::ServiceAnswer;
 use super::{AgentState, enable, refused, undecodable, wait};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::query_options::QueryOptions;
 use crate::request::{Payload, Rest};
 use crate::response::{CONTENT_HASH, empty, json};
+use crate::v1::selectors::SERVICE_FIELDS;
 
 pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;

@@ -8,8 +8,6 @@ use model::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::filter::Field;
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ServiceAnswer {
@@ -168,58 +166,6 @@ pub(super) struct HealthAnswer {
     pub service: Option<ServiceAnswer>,
     pub checks: Option<Vec<CheckAnswer>>,
 }
-
-const UPSTREAM: Field = Field::Struct(&[
-    ("DestinationType", Field::Text),
-    ("DestinationNamespace", Field::Text),
-    ("DestinationName", Field::Text),
-    ("Datacenter", Field::Text),
-    ("LocalBindAddress", Field::Text),
-    ("LocalBindPort", Field::Number),
-    ("MeshGateway", MESH_GATEWAY),
-]);
-
-const MESH_GATEWAY: Field = Field::Struct(&[("Mode", Field::Text)]);
-
-const ADDRESS: Field = Field::Struct(&[("Address", Field::Text), ("Port", Field::Number)]);
-
-pub(super) const SERVICE_FIELDS: Field = Field::Struct(&[
-    ("Kind", Field::Text),
-    ("ID", Field::Text),
-    ("Service", Field::Text),
-    ("Tags", Field::Texts),
-    ("Meta", Field::TextMap),
-    ("Port", Field::Number),
-    ("Address", Field::Text),
-    ("TaggedAddresses", Field::Map(&ADDRESS)),
-    ("Weights", Field::Struct(&[("Passing", Field::Number), ("Warning", Field::Number)])),
-    ("EnableTagOverride", Field::Bool),
-    (
-        "Proxy",
-        Field::Struct(&[
-            ("DestinationServiceName", Field::Text),
-            ("DestinationServiceID", Field::Text),
-            ("LocalServiceAddress", Field::Text),
-            ("LocalServicePort", Field::Number),
-            ("Upstreams", Field::List(&UPSTREAM)),
-            ("MeshGateway", MESH_GATEWAY),
-        ]),
-    ),
-    ("Connect", Field::Struct(&[("Native", Field::Bool)])),
-]);
-
-pub(super) const CHECK_FIELDS: Field = Field::Struct(&[
-    ("Node", Field::Text),
-    ("CheckID", Field::Text),
-    ("Name", Field::Text),
-    ("Status", Field::Text),
-    ("Notes", Field::Text),
-    ("Output", Field::Text),
-    ("ServiceID", Field::Text),
-    ("ServiceName", Field::Text),
-    ("ServiceTags", Field::Texts),
-    ("Type", Field::Text),
-]);
 
 fn is_typical(kind: &ServiceKind) -> bool {
     *kind == ServiceKind::Typical
