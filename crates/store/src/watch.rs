@@ -28,6 +28,13 @@ pub enum Topic {
     IntentionsTo(Arc<str>),
     CaRoots,
     CaConfig,
+    Kvs,
+    Kv(Arc<str>),
+    /// Every key that begins so.
+    KvPrefix(Arc<str>),
+    Sessions,
+    Session(Arc<str>),
+    NodeSessions(Arc<str>),
 }
 
 impl Topic {
@@ -59,7 +66,17 @@ pub(crate) struct Watches {
 #[derive(Default)]
 struct Inner {
     waiters: Waiters,
+    /// How many wait for a prefix of keys.
+    prefixes: usize,
     next: u64,
+}
+
+impl Inner {
+    fn wake(&self, topic: &Topic) {
+        // A permit is kept for a waiter that is between two looks at the state, so no wake-up is lost.
+        let waiters = self.waiters.get(topic).into_iter().flat_map(HashMap::values);
+        waiters.for_each(|waiter| waiter.notify_one());
+    }
 }
 
 /// A registered waiter; unregisters when dropped.
@@ -81,6 +98,7 @@ impl Watches {
         inner.next += 1;
         let id = inner.next;
         for topic in topics {
+            inner.prefixes += usize::from(matches!(topic, Topic::KvPrefix(_)));
             inner.waiters.entry(topic.clone()).or_default().insert(id, notify.clone());
         }
         drop(inner);
@@ -89,9 +107,14 @@ impl Watches {
 
     pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
         let inner = self.lock();
-        for waiters in topics.into_iter().filter_map(|topic| inner.waiters.get(topic)) {
-            // A permit is kept for a waiter that is between two looks at the state, so no wake-up is lost.
-            waiters.values().for_each(|waiter| waiter.notify_one());
+        for topic in topics {
+            inner.wake(topic);
+            if let Topic::Kv(key) = topic
+                && inner.prefixes > 0
+            {
+                let ends = key.char_indices().map(|(at, _)| at).chain([key.len()]);
+                ends.for_each(|end| inner.wake(&Topic::KvPrefix(key[..end].into())));
+            }
         }
     }
 }
@@ -106,6 +129,7 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut inner = self.watches.lock();
         for topic in self.topics {
+            inner.prefixes -= usize::from(matches!(topic, Topic::KvPrefix(_)));
             if let Some(waiters) = inner.waiters.get_mut(topic) {
                 waiters.remove(&self.id);
                 if waiters.is_empty() {

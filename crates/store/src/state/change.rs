@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use model::{ConfigEntry, Intention, Service, ServiceKind};
 
-use super::{Lookup, Name, State, Stored};
+use super::{Name, State, leave, stored};
 use crate::fact::{Batch, CheckFact, Fact, Index, Key, lower};
 use crate::watch::Topic;
 
+const WHOLE_TABLES: [Topic; 7] =
+    [Topic::Nodes, Topic::Services, Topic::Checks, Topic::Configs, Topic::Intentions, Topic::Kvs, Topic::Sessions];
+
 /// The topics a batch has touched.
-struct Touched {
-    index: Index,
-    topics: HashSet<Topic>,
+pub(super) struct Touched {
+    pub(super) index: Index,
+    pub(super) topics: HashSet<Topic>,
 }
 
 impl State {
@@ -37,7 +40,7 @@ impl State {
         let mut touched = Touched { index: modified, topics: HashSet::new() };
         self.put(fact, created, modified, &mut touched);
         self.close(&touched);
-        for whole in [Topic::Nodes, Topic::Services, Topic::Checks, Topic::Configs, Topic::Intentions] {
+        for whole in WHOLE_TABLES {
             self.topics.insert(whole, index);
         }
     }
@@ -46,6 +49,10 @@ impl State {
     fn close(&mut self, touched: &Touched) {
         for topic in &touched.topics {
             let gone = match topic {
+                // Entries know their own index.
+                Topic::Kv(_) => true,
+                Topic::Session(id) => !self.kv.has_session(id),
+                Topic::NodeSessions(node) => !self.kv.has_sessions_on(node),
                 Topic::Node(name) => !self.nodes.contains_key(name),
                 Topic::Service(name) => !self.by_name.contains_key(name),
                 Topic::Connect(name) => !self.by_identity.contains_key(name),
@@ -107,6 +114,8 @@ impl State {
                 touched.topics.insert(Topic::CaRoots);
             }
             Fact::CaSerial(serial) => self.ca_serial = (*serial, modified),
+            Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
+            Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
         }
     }
 
@@ -149,6 +158,8 @@ impl State {
                 touched.topics.insert(Topic::CaRoots);
             }
             Key::CaSerial => self.ca_serial = (0, 0),
+            Key::Kv(key) => self.kv.delete_entry(key, touched),
+            Key::Session(id) => self.kv.delete_session(id, touched),
         }
     }
 
@@ -230,25 +241,11 @@ fn identity(service: &Service) -> Option<Name> {
     speaks.then(|| lower(service.identity_name()))
 }
 
-fn stored<T>(value: &Arc<T>, old: Option<&Stored<T>>, created: Index, modified: Index) -> Stored<T> {
-    let create_index = old.map_or(created, |old| old.create_index);
-    Stored { value: value.clone(), create_index, modify_index: modified }
-}
-
 fn remove<T>(table: &mut super::ByNode<T>, node: &Name, id: &Name) {
     if let Some(row) = table.get_mut(node) {
         row.remove(id);
         if row.is_empty() {
             table.remove(node);
-        }
-    }
-}
-
-fn leave(lookup: &mut Lookup, name: &Name, member: &(Name, Name)) {
-    if let Some(members) = lookup.get_mut(name) {
-        members.remove(member);
-        if members.is_empty() {
-            lookup.remove(name);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod catalog;
 mod change;
+mod kv;
+mod table;
 
 pub use catalog::Instance;
 
@@ -61,6 +63,7 @@ pub struct State {
     ca_config: Option<Stored<CaConfig>>,
     ca_roots: OrdMap<Name, Stored<CaRoot>>,
     ca_serial: (u64, Index),
+    kv: kv::Kv,
     topics: HashMap<Topic, Index>,
 }
 
@@ -70,6 +73,7 @@ impl State {
         for (fact, created, modified) in snapshot.facts {
             state.load(&fact, created, modified);
         }
+        state.kv.forget_removals(state.index);
         state
     }
 
@@ -89,6 +93,16 @@ impl State {
             return *index;
         }
         match topic {
+            // A key that is not there has the index of all.
+            Topic::Kv(key) => match self.kv.entry_revision(key) {
+                0 => self.index_of_one(&Topic::Kvs),
+                index => index,
+            },
+            Topic::KvPrefix(prefix) => match self.kv.prefix_index(prefix) {
+                Some(index) if !prefix.is_empty() => index,
+                _ => self.index_of_one(&Topic::Kvs),
+            },
+            Topic::Session(_) | Topic::NodeSessions(_) => self.index_of_one(&Topic::Sessions),
             Topic::Service(_) | Topic::Connect(_) => self.index_of_one(&Topic::Services),
             Topic::Node(_) => self.index_of_one(&Topic::Nodes),
             Topic::Config(kind, _) => self.index_of_one(&Topic::ConfigKind(*kind)),
@@ -111,6 +125,8 @@ impl State {
             Key::CaConfig => of(self.ca_config.as_ref()),
             Key::CaRoot(id) => of(self.ca_roots.get(id)),
             Key::CaSerial => self.ca_serial.1,
+            Key::Kv(key) => self.kv.entry_revision(key),
+            Key::Session(id) => self.kv.session_revision(id),
         }
     }
 
@@ -157,5 +173,19 @@ impl State {
     /// The number of the last certificate signed.
     pub fn ca_serial(&self) -> u64 {
         self.ca_serial.0
+    }
+}
+
+fn stored<T>(value: &Arc<T>, old: Option<&Stored<T>>, created: Index, modified: Index) -> Stored<T> {
+    let create_index = old.map_or(created, |old| old.create_index);
+    Stored { value: value.clone(), create_index, modify_index: modified }
+}
+
+fn leave(lookup: &mut Lookup, name: &str, member: &(Name, Name)) {
+    if let Some(members) = lookup.get_mut(name) {
+        members.remove(member);
+        if members.is_empty() {
+            lookup.remove(name);
+        }
     }
 }
