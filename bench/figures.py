@@ -84,11 +84,20 @@ def pair(rig, agent, server_port):
     return local, sidecars
 
 
-def memory(process):
-    """Resident memory, and the part of it that is the process's own (the rest is the program's file, shared by all)."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    total, own = (int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024 for name in ("VmRSS", "RssAnon"))
-    return f"{total:.1f} MiB resident, {own:.1f} MiB of it its own"
+def memory(process, seconds=10):
+    """The least and the most resident memory in seconds without a call, and the part that is the process's own (the
+    rest is the program's file, shared by all)."""
+    def now():
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        return [int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024 for name in ("VmRSS", "RssAnon")]
+
+    looks = []
+    for _ in range(seconds * 10):
+        time.sleep(0.1)
+        looks.append(now())
+    total, own = looks[-1]
+    return (f"{total:.1f} MiB resident, {own:.1f} MiB of it its own, {seconds} s after its last call "
+            f"(in these seconds {min(looks)[0]:.1f} to {max(looks)[0]:.1f} MiB)")
 
 
 def deny_latency(agent, local, rounds=200):
@@ -132,7 +141,7 @@ def main(rig):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     agent = rig.agent()
     local, sidecars = pair(rig, agent, server.server_address[1])
-    rows.append(("sidecar, idle after one call", memory(sidecars[1])))
+    rows.append(("sidecar, idle", memory(sidecars[1])))
     middle, high = deny_latency(agent, local)
     rows.append(("intention turned to deny → first refused request, 200 rounds", f"median {middle:.1f} ms, p99 {high:.1f} ms"))
     for name, value in rows:

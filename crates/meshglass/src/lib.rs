@@ -25,3 +25,4 @@ pub mod demo;
 mod dev;
 mod facts;
 pub mod logging;
+mod resident;

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::flags::{arguments, given, list, on, rest, switch, text, with_server};
 use super::proxy_flags::{Registration, from_flags};
 use super::{Failure, api, runtime};
-use crate::logging;
+use crate::{logging, resident};
 
 /// Consul's way to mark what a long-running command says of itself.
 const MARK: &str = "==>";
@@ -87,7 +87,10 @@ async fn carry(config: proxy::Config, ended: impl Future<Output = ()>) -> Result
     tokio::select! {
         () = sidecar.ready() => {
             tracing::info!("Proxy loaded config and ready to serve");
-            ended.await;
+            tokio::select! {
+                () = ended => {}
+                () = resident::give_back_when_quiet() => {}
+            }
         }
         () = &mut ended => {}
     }
