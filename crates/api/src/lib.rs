@@ -18,6 +18,7 @@
 //! ```
 
 mod app;
+mod authority;
 mod authorizer;
 mod error;
 mod filter;

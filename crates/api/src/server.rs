@@ -1,12 +1,11 @@
 //! The server half: everything that reads or writes the store.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use model::{HealthCheck, Node, Service, Status};
-use store::{CaRoot, CheckFact, Registration, Secret, State, Store, Topic};
+use model::{HealthCheck, Node, OpaqueMap, Service, Status};
+use store::{CheckFact, Registration, State, Store, Topic};
 
 use crate::authorizer::Authorizer;
 use crate::error::Error;
@@ -14,7 +13,7 @@ use crate::query_options::QueryOptions;
 use crate::v1;
 
 /// What this server is called and where it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Identity {
     pub datacenter: String,
     pub node_name: String,
@@ -25,6 +24,8 @@ pub struct Identity {
     pub server_port: u16,
     /// Without access control lists everything is allowed that no intention denies.
     pub default_allow: bool,
+    /// `connect.ca_config` of the agent's files: what the first root of a new cluster is made by.
+    pub ca_config: OpaqueMap,
 }
 
 impl Default for Identity {
@@ -36,6 +37,7 @@ impl Default for Identity {
             address: "127.0.0.1".to_owned(),
             server_port: 8300,
             default_allow: true,
+            ca_config: OpaqueMap::new(),
         }
     }
 }
@@ -51,7 +53,7 @@ pub struct ServerState {
     pub(crate) default_allow: bool,
     node_name: Arc<str>,
     peer: Arc<str>,
-    signer: Arc<Mutex<Option<Signer>>>,
+    pub(crate) signer: Arc<Mutex<Option<Signer>>>,
 }
 
 impl ServerState {
@@ -66,44 +68,9 @@ impl ServerState {
             peer: format!("{}:{}", identity.address, identity.server_port).into(),
             signer: Arc::default(),
         };
-        server.start_authority().await?;
+        server.start_authority(&identity.ca_config).await?;
         server.store.register(own_registration(identity)).await?;
         Ok(server)
-    }
-
-    async fn start_authority(&self) -> Result<(), Error> {
-        if self.store.state().ca_config().is_some() {
-            return Ok(());
-        }
-        let cluster_id = uuid::Uuid::new_v4().to_string();
-        let failed = |error: ca::Error| Error::Refused(error.to_string());
-        let authority = ca::Authority::generate(&cluster_id, SystemTime::now()).map_err(failed)?;
-        let root = authority.root();
-        let Ok(serde_json::Value::Object(description)) = serde_json::to_value(root) else {
-            return Err(Error::Refused("the new root cannot be stored".to_owned()));
-        };
-        let key = Secret::new(authority.key().expose().to_owned());
-        let root = CaRoot { id: root.id.clone(), active: true, description, key };
-        self.store.initialise_ca(v1::connect::default_config(cluster_id), root, 1).await?;
-        Ok(())
-    }
-
-    /// The signer of the active root.
-    pub(crate) fn authority(&self) -> Result<Arc<ca::Authority>, Error> {
-        let state = self.store.state();
-        let refused = |what: &str| Error::Refused(format!("CA is not able to sign certificates: {what}"));
-        let root = state.ca_roots().find(|root| root.active).ok_or_else(|| refused("no active root"))?;
-        let mut held = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, authority)) = held.as_ref().filter(|(id, _)| *id == root.id) {
-            return Ok(authority.clone());
-        }
-        let description = serde_json::from_value(serde_json::Value::Object(root.description.clone()))
-            .map_err(|error| refused(&error.to_string()))?;
-        let key = ca::PrivateKeyPem::new(root.key.expose().to_owned());
-        let authority = ca::Authority::from_stored(&description, &key).map_err(|error| refused(&error.to_string()))?;
-        let authority = Arc::new(authority);
-        *held = Some((root.id.clone(), authority.clone()));
-        Ok(authority)
     }
 
     /// `host:port`, as `status/leader` names it.

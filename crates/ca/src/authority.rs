@@ -3,51 +3,30 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{SHA256, digest};
 use model::SpiffeId;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
 };
-use serde::{Deserialize, Serialize};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::renew::{rfc3339, seconds};
-use crate::{Error, PrivateKeyPem};
+use crate::renew::seconds;
+use crate::root::{self, Root};
+use crate::{Error, KeyKind, PrivateKeyPem};
 
 /// How long a leaf lives unless the CA's configuration says otherwise, and the limits Consul sets to that.
 pub const LEAF_TTL: Duration = Duration::from_secs(72 * 3600);
 pub const MIN_LEAF_TTL: Duration = Duration::from_secs(3600);
 pub const MAX_LEAF_TTL: Duration = Duration::from_secs(8760 * 3600);
-/// Ten years with their leap days are the calendar's business; Consul adds ten to the year, and so do we.
-const ROOT_YEARS: i32 = 10;
+/// How long a root is vouched for by the one before it; leaves under it need that only until everybody knows it.
+const CROSS_SIGNED_FOR: Duration = Duration::from_secs(7 * 86400);
 /// A leaf is valid from a little before it was signed: the clock of the machine that uses it may be behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// X.520's upper bound of a common name.
 const COMMON_NAME_LIMIT: usize = 64;
 /// A larger request is not a request for a leaf.
 const CSR_LIMIT_BYTES: usize = 16 << 10;
-
-/// A root certificate as `/v1/connect/ca/roots` describes it; the store adds activity and indexes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Root {
-    /// SHA-1 of the certificate, hex with colons.
-    #[serde(rename = "ID")]
-    pub id: String,
-    pub name: String,
-    pub serial_number: u64,
-    /// SHA-256 of the SubjectPublicKeyInfo, hex with colons.
-    #[serde(rename = "SigningKeyID")]
-    pub signing_key_id: String,
-    /// The cluster id, without `.consul`.
-    pub external_trust_domain: String,
-    pub not_before: String,
-    pub not_after: String,
-    /// PEM
-    pub root_cert: String,
-    pub private_key_type: String,
-    pub private_key_bits: u32,
-}
 
 /// What the caller decides about a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,36 +70,19 @@ pub fn trust_domain(cluster_id: &str) -> String {
 }
 
 impl Authority {
-    /// A new root for the cluster, valid for ten years from `now`.
+    /// A new root for the cluster, valid for ten years from `now`, with a new key.
     pub fn generate(cluster_id: &str, now: SystemTime) -> Result<Self, Error> {
-        let what = "making the root certificate";
-        let key = PrivateKeyPem::generate()?;
-        let pair = key.pair()?;
-        let trust_domain = trust_domain(cluster_id);
-        let key_id = digest(&SHA256, &pair.subject_public_key_info());
-        let mut params = CertificateParams::default();
-        params.not_before = seconds(now);
-        // 29 February has no tenth anniversary.
-        let end = params.not_before;
-        params.not_after = end
-            .replace_year(end.year() + ROOT_YEARS)
-            .unwrap_or(end + Duration::from_secs(ROOT_YEARS as u64 * 365 * 24 * 3600));
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, root_name(&trust_domain));
-        // Far above any leaf's counter: issuer and serial together name a certificate. Small enough for JSON numbers.
-        let serial = fastrand::u64(1 << 40..1 << 52);
-        params.serial_number = Some(SerialNumber::from(serial));
-        let uri = format!("spiffe://{trust_domain}").try_into().map_err(Error::certificate(what))?;
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.as_ref().to_vec());
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.self_signed(&pair).map_err(Error::certificate(what))?;
-        let pem = certificate.pem();
-        let root = describe(cluster_id, serial, pem, certificate.der(), key_id.as_ref(), &params);
-        Ok(Self { root, trust_domain, key, issuer: Issuer::new(params, pair) })
+        Self::with_key(cluster_id, &PrivateKeyPem::generate(KeyKind::default())?, now)
+    }
+
+    /// A new root for the cluster, valid for ten years from `now`.
+    pub fn with_key(cluster_id: &str, key: &PrivateKeyPem, now: SystemTime) -> Result<Self, Error> {
+        Self::from_stored(&root::make(cluster_id, key, now)?, key)
+    }
+
+    /// The operator's own root (PEM).
+    pub fn with_root(cluster_id: &str, key: &PrivateKeyPem, root: &str) -> Result<Self, Error> {
+        Self::from_stored(&root::given(cluster_id, key, root)?, key)
     }
 
     /// The authority that [`root`](Self::root) and [`key`](Self::key) once described.
@@ -147,6 +109,28 @@ impl Authority {
     /// For the store, which keeps it beside the root.
     pub fn key(&self) -> &PrivateKeyPem {
         &self.key
+    }
+
+    /// Vouches for the root that comes after this one: its key and name in a certificate (PEM) of this root's, so that
+    /// leaves of the new root are believed by those who know only this one.
+    pub fn cross_sign(&self, next: &Self, serial: u64, now: SystemTime) -> Result<String, Error> {
+        let what = "cross-signing the new root certificate";
+        let certificate = crate::verify::certificates(&next.root.root_cert)?;
+        let (_, certificate) = certificate
+            .first()
+            .and_then(|der| X509Certificate::from_der(der).ok())
+            .ok_or(Error::Der { what: "root certificate" })?;
+        let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+        let pair = next.key.pair()?;
+        let key_id = digest(&SHA256, &pair.subject_public_key_info());
+        let mut params = root::params(&next.root.external_trust_domain, key_id.as_ref())?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name.unwrap_or_default());
+        params.not_before = seconds(now - CLOCK_SKEW);
+        params.not_after = params.not_before + CROSS_SIGNED_FOR;
+        params.serial_number = Some(SerialNumber::from(serial));
+        let certificate = params.signed_by(&pair, &self.issuer).map_err(Error::certificate(what))?;
+        Ok(certificate.pem())
     }
 
     /// Signs a request (PEM) for one service of this trust domain and datacenter, and refuses every other.
@@ -233,27 +217,6 @@ fn check_public_key(request: &CertificateSigningRequestParams) -> Result<(), Err
     if p256 || rsa { Ok(()) } else { Err(Error::PublicKey) }
 }
 
-fn describe(cluster_id: &str, serial: u64, pem: String, der: &[u8], key_id: &[u8], params: &CertificateParams) -> Root {
-    Root {
-        id: colons(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref()),
-        name: "Consul CA Root Cert".to_owned(),
-        serial_number: serial,
-        signing_key_id: colons(key_id),
-        external_trust_domain: cluster_id.to_owned(),
-        not_before: rfc3339(params.not_before.into()),
-        not_after: rfc3339(params.not_after.into()),
-        root_cert: pem,
-        private_key_type: "ec".to_owned(),
-        private_key_bits: 256,
-    }
-}
-
-/// `pri-17y5we3d.consul.ca.14567857.consul`: random, so that two roots of one cluster are told apart by name.
-fn root_name(trust_domain: &str) -> String {
-    let random: String = std::iter::repeat_with(fastrand::alphanumeric).take(8).collect();
-    format!("pri-{}.consul.ca.{}.consul", random.to_ascii_lowercase(), short(trust_domain))
-}
-
 /// `web.svc.default.14567857.consul`, the service cut so that the whole is not too long for X.520.
 pub(crate) fn common_name(id: &SpiffeId) -> String {
     let suffix = format!(".svc.{}.{}.consul", id.namespace, short(&id.trust_domain));
@@ -262,7 +225,7 @@ pub(crate) fn common_name(id: &SpiffeId) -> String {
     format!("{}{suffix}", &id.service[..cut.unwrap_or(0)])
 }
 
-fn short(trust_domain: &str) -> &str {
+pub(crate) fn short(trust_domain: &str) -> &str {
     trust_domain.get(..8).unwrap_or(trust_domain)
 }
 
@@ -272,7 +235,7 @@ fn serial_text(serial: u64) -> String {
     colons(&bytes[first..])
 }
 
-fn colons(bytes: &[u8]) -> String {
+pub(crate) fn colons(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 

@@ -3,12 +3,12 @@
 use model::SpiffeId;
 use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 
-use crate::{Error, PrivateKeyPem};
+use crate::{Error, KeyKind, PrivateKeyPem};
 
 /// A new key and a certificate request (PEM) for `identity`. The key never leaves the caller.
 pub fn new(identity: &SpiffeId) -> Result<(PrivateKeyPem, String), Error> {
     let what = "making a certificate request";
-    let key = PrivateKeyPem::generate()?;
+    let key = PrivateKeyPem::generate(KeyKind::default())?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     // For people who read the request; the signer chooses the subject itself.

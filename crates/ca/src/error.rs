@@ -11,8 +11,19 @@ pub enum Error {
     Pem { what: &'static str },
     #[error("{what}: not a certificate")]
     Der { what: &'static str },
-    #[error("the stored CA key does not belong to the stored CA certificate")]
+    #[error("the CA key does not belong to the CA certificate")]
     KeyMismatch,
+    #[error("the root certificate is not one of a certificate authority")]
+    NoAuthority,
+    /// Consul's words for what a root's key may be.
+    #[error("private key type must be either 'ec' or 'rsa'")]
+    KeyType,
+    #[error("EC key length must be one of (224, 256, 384, 521) bits")]
+    EcBits,
+    #[error("EC keys of 224 bits are not supported, use 256, 384 or 521")]
+    Ec224,
+    #[error("RSA key length must be 2048 or 4096 bits")]
+    RsaBits,
     #[error("CSR must have exactly one URI SAN and no other name, got {0}")]
     Names(String),
     #[error("the certificate has {0} URI SANs, exactly one is needed")]

@@ -3,14 +3,71 @@
 use std::fmt;
 
 use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm,
+};
+use rcgen::{
+    KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, PublicKeyData,
+    SignatureAlgorithm,
+};
 use rustls_pki_types::{PrivateKeyDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// An EC P-256 private key as `EC PRIVATE KEY` PEM. Prints as `(redacted)`; [`expose`](Self::expose) is the one way in.
+/// What a key is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KeyKind {
+    #[default]
+    Ec256,
+    Ec384,
+    Ec521,
+    Rsa2048,
+    Rsa4096,
+}
+
+impl KeyKind {
+    /// From `PrivateKeyType` and `PrivateKeyBits` of the authority's configuration; 0: the type's default.
+    pub fn parse(kind: &str, bits: u64) -> Result<Self, Error> {
+        match (kind, bits) {
+            ("" | "ec", 0 | 256) => Ok(Self::Ec256),
+            ("" | "ec", 384) => Ok(Self::Ec384),
+            ("" | "ec", 521) => Ok(Self::Ec521),
+            ("" | "ec", 224) => Err(Error::Ec224),
+            ("" | "ec", _) => Err(Error::EcBits),
+            ("rsa", 0 | 2048) => Ok(Self::Rsa2048),
+            ("rsa", 4096) => Ok(Self::Rsa4096),
+            ("rsa", _) => Err(Error::RsaBits),
+            _ => Err(Error::KeyType),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ec256 | Self::Ec384 | Self::Ec521 => "ec",
+            Self::Rsa2048 | Self::Rsa4096 => "rsa",
+        }
+    }
+
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Ec256 => 256,
+            Self::Ec384 => 384,
+            Self::Ec521 => 521,
+            Self::Rsa2048 => 2048,
+            Self::Rsa4096 => 4096,
+        }
+    }
+}
+
+/// The algorithms of keys that are read, each told by the size of what it signs with.
+fn algorithms() -> [&'static SignatureAlgorithm; 4] {
+    [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ECDSA_P521_SHA512, &PKCS_RSA_SHA256]
+}
+
+/// A private key as PEM, `EC PRIVATE KEY` when it was made here. Prints as `(redacted)`; [`expose`](Self::expose) is the one way in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PrivateKeyPem(String);
@@ -20,10 +77,26 @@ impl PrivateKeyPem {
         Self(pem)
     }
 
-    pub(crate) fn generate() -> Result<Self, Error> {
-        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| Error::Key)?;
+    pub fn generate(kind: KeyKind) -> Result<Self, Error> {
+        match kind {
+            KeyKind::Ec256 => Self::elliptic(&ECDSA_P256_SHA256_ASN1_SIGNING),
+            KeyKind::Ec384 => Self::elliptic(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            KeyKind::Ec521 => Self::elliptic(&ECDSA_P521_SHA512_ASN1_SIGNING),
+            KeyKind::Rsa2048 => Self::rsa(KeySize::Rsa2048),
+            KeyKind::Rsa4096 => Self::rsa(KeySize::Rsa4096),
+        }
+    }
+
+    fn elliptic(algorithm: &'static EcdsaSigningAlgorithm) -> Result<Self, Error> {
+        let pair = EcdsaKeyPair::generate(algorithm).map_err(|_| Error::Key)?;
         let der = pair.private_key().as_der().map_err(|_| Error::Key)?;
         Ok(Self(pem("EC PRIVATE KEY", der.as_ref())))
+    }
+
+    fn rsa(size: KeySize) -> Result<Self, Error> {
+        let pair = aws_lc_rs::rsa::KeyPair::generate(size).map_err(|_| Error::Key)?;
+        let der = pair.as_der().map_err(|_| Error::Key)?;
+        Ok(Self(pem("PRIVATE KEY", der.as_ref())))
     }
 
     /// The PEM text, for the one place that needs it (the leaf's answer, the TLS stack).
@@ -37,7 +110,23 @@ impl PrivateKeyPem {
     }
 
     pub(crate) fn pair(&self) -> Result<KeyPair, Error> {
-        KeyPair::from_der_and_sign_algo(&self.der()?, &PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Key)
+        let der = self.der()?;
+        let read = |algorithm: &&'static SignatureAlgorithm| KeyPair::from_der_and_sign_algo(&der, algorithm).ok();
+        algorithms().iter().find_map(read).ok_or(Error::Pem { what: "private key" })
+    }
+
+    pub fn kind(&self) -> Result<KeyKind, Error> {
+        /// An RSA modulus of 4096 bits; the public key holds little else.
+        const LARGE_RSA_BYTES: usize = 500;
+        let pair = self.pair()?;
+        let algorithm = pair.algorithm();
+        Ok(match () {
+            () if *algorithm == PKCS_ECDSA_P256_SHA256 => KeyKind::Ec256,
+            () if *algorithm == PKCS_ECDSA_P384_SHA384 => KeyKind::Ec384,
+            () if *algorithm == PKCS_ECDSA_P521_SHA512 => KeyKind::Ec521,
+            () if pair.der_bytes().len() > LARGE_RSA_BYTES => KeyKind::Rsa4096,
+            () => KeyKind::Rsa2048,
+        })
     }
 }
 
@@ -81,8 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_key_is_read_back_as_what_it_is() {
+        for (name, bits) in [("ec", 256), ("ec", 384), ("ec", 521), ("rsa", 2048), ("rsa", 4096)] {
+            let kind = KeyKind::parse(name, u64::from(bits)).unwrap();
+            assert_eq!((kind.name(), kind.bits()), (name, bits));
+            assert_eq!(PrivateKeyPem::generate(kind).unwrap().kind().unwrap(), kind);
+        }
+        for (name, bits) in [("ec", 224), ("ec", 1), ("rsa", 1024), ("dsa", 0)] {
+            assert!(KeyKind::parse(name, bits).is_err(), "{name} {bits}");
+        }
+    }
+
+    #[test]
     fn a_key_never_prints_itself() {
-        let key = PrivateKeyPem::generate().unwrap();
+        let key = PrivateKeyPem::generate(KeyKind::default()).unwrap();
         assert!(key.expose().starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
         assert_eq!(format!("{key:?}"), "PrivateKeyPem(redacted)");
         assert!(key.pair().is_ok());

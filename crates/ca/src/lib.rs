@@ -28,10 +28,12 @@ mod error;
 mod identity;
 mod key;
 mod renew;
+mod root;
 pub mod verify;
 
-pub use authority::{Authority, LEAF_TTL, Leaf, MAX_LEAF_TTL, MIN_LEAF_TTL, Root, Terms, trust_domain};
+pub use authority::{Authority, LEAF_TTL, Leaf, MAX_LEAF_TTL, MIN_LEAF_TTL, Terms, trust_domain};
 pub use error::Error;
 pub use identity::peer_identity;
-pub use key::PrivateKeyPem;
+pub use key::{KeyKind, PrivateKeyPem};
 pub use renew::{renew_at, rfc3339};
+pub use root::Root;

@@ -13,7 +13,7 @@ use api::server::{Identity, ServerState};
 use axum::Router;
 use client::Client;
 use insight::Insight;
-use model::{ConfigEntry, Node};
+use model::{ConfigEntry, Node, OpaqueMap};
 use store::{Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -54,6 +54,8 @@ pub struct Options {
     pub serf_lan_port: u16,
     /// Config entries written at the start, unless there are such already.
     pub entries: Vec<ConfigEntry>,
+    /// What the first root of the certificate authority is made by.
+    pub ca_config: OpaqueMap,
 }
 
 impl Options {
@@ -69,6 +71,7 @@ impl Options {
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
             serf_lan_port: 8301,
             entries: Vec::new(),
+            ca_config: OpaqueMap::new(),
         }
     }
 }
@@ -108,9 +111,8 @@ impl Mesh {
             listeners.push(listen("HTTP", *address).await?);
         }
         let store = Store::open(Memory::new()).await?;
-        let state = ServerState::start(store, &identity(&options.agent))
-            .await
-            .map_err(|error| Error::Server(error.to_string()))?;
+        let state =
+            ServerState::start(store, &identity(&options)).await.map_err(|error| Error::Server(error.to_string()))?;
         for entry in &options.entries {
             if state.store.state().config(entry.kind(), entry.name()).is_none() {
                 state.store.put_config(entry.clone(), None).await?;
@@ -189,7 +191,8 @@ async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Recei
     }
 }
 
-fn identity(config: &agent::Config) -> Identity {
+fn identity(options: &Options) -> Identity {
+    let config = &options.agent;
     let node = &config.node;
     Identity {
         datacenter: node.datacenter.clone(),
@@ -198,6 +201,7 @@ fn identity(config: &agent::Config) -> Identity {
         address: node.address.clone(),
         server_port: config.server_port.unwrap_or(8300),
         default_allow: config.default_policy == model::Action::Allow,
+        ca_config: options.ca_config.clone(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! the files in the order in which they were named, then the other flags, then `-hcl` fragments; of a single value the
 //! last counts, lists are joined.
 
+mod authority;
 mod error;
 mod given;
 mod keys;

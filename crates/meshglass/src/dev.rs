@@ -65,6 +65,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.debug_config = config.debug_config();
     options.serf_lan_port = config.serf_lan_port;
     options.entries = config.bootstrap.clone();
+    options.ca_config = config.ca_config.0.clone();
     let reloader = Arc::new(Reloader { flags, slot: std::sync::OnceLock::new(), counter: reload });
     let again = Arc::clone(&reloader);
     options.reload = action(move || {

@@ -38,11 +38,21 @@ pub struct CheckFact {
     pub definition: OpaqueMap,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The provider's configuration may hold the root's key: it prints its names only.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaConfig {
     pub cluster_id: String,
     pub provider: String,
     pub config: OpaqueMap,
+    #[serde(default)]
+    pub force_without_cross_signing: bool,
+}
+
+impl fmt::Debug for CaConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.config.keys().collect();
+        f.debug_struct("CaConfig").field("provider", &self.provider).field("config", &keys).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +62,12 @@ pub struct CaRoot {
     /// The public description, as the certificate authority writes it.
     pub description: OpaqueMap,
     pub key: Secret,
+    /// Certificates (PEM) in which the roots before this one vouch for it; they go with every leaf.
+    #[serde(default)]
+    pub intermediates: Vec<String>,
+    /// Seconds since 1970 when another root took over; 0: never.
+    #[serde(default)]
+    pub rotated_out_at: u64,
 }
 
 /// One stored value.

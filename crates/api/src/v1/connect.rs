@@ -1,6 +1,6 @@
 //! `/v1/connect/ca/…` and the signing of leaf certificates.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,8 +10,9 @@ use http::{HeaderValue, StatusCode, header};
 use model::OpaqueMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use store::{CaConfig, CaRoot, Stored, Topic};
+use store::{CaRoot, Stored, Topic};
 
+use crate::authority::Terms;
 use crate::error::Error;
 use crate::json::Shape::{self, Any, Object};
 use crate::query_options::QueryOptions;
@@ -48,8 +49,8 @@ struct Root<'a> {
     not_before: &'a Value,
     not_after: &'a Value,
     root_cert: &'a Value,
-    /// None: there is no rotation to bridge.
-    intermediate_certs: Option<()>,
+    /// Null for a root that no other one vouches for.
+    intermediate_certs: Option<&'a [String]>,
     active: bool,
     private_key_type: &'a Value,
     private_key_bits: &'a Value,
@@ -69,7 +70,7 @@ impl<'a> From<&'a Stored<CaRoot>> for Root<'a> {
             not_before: field("NotBefore"),
             not_after: field("NotAfter"),
             root_cert: field("RootCert"),
-            intermediate_certs: None,
+            intermediate_certs: Some(root.intermediates.as_slice()).filter(|list| !list.is_empty()),
             active: root.active,
             private_key_type: field("PrivateKeyType"),
             private_key_bits: field("PrivateKeyBits"),
@@ -122,7 +123,7 @@ async fn configuration(State(server): State<ServerState>, options: QueryOptions)
         provider: &config.provider,
         config: &config.config,
         state: None,
-        force_without_cross_signing: false,
+        force_without_cross_signing: config.force_without_cross_signing,
         create_index: config.create_index,
         modify_index: config.modify_index,
     })
@@ -142,16 +143,7 @@ const CONFIGURATION: Shape = Object(&[
 struct ConfigurationWire {
     provider: String,
     config: OpaqueMap,
-}
-
-/// Lifetimes that apply unless the configuration says otherwise, as Consul prints them.
-const DEFAULTS: [(&str, &str); 3] =
-    [("IntermediateCertTTL", "8760h"), ("LeafCertTTL", "72h"), ("RotationPeriod", "2160h")];
-
-/// What a cluster starts with.
-pub(crate) fn default_config(cluster_id: String) -> CaConfig {
-    let config = DEFAULTS.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
-    CaConfig { cluster_id, provider: "consul".to_owned(), config }
+    force_without_cross_signing: bool,
 }
 
 async fn configure(
@@ -162,38 +154,12 @@ async fn configure(
     server.admit_write(&options, "")?;
     let wire: ConfigurationWire = crate::json::decode(&body, &CONFIGURATION, "structs.CAConfiguration")
         .map_err(|why| Error::BadRequest(format!("Request decode failed: {why}")))?;
-    let state = server.store.state();
-    let old = state.ca_config().ok_or_else(no_authority)?;
     if wire.provider != "consul" {
         let provider = wire.provider;
         return Err(Error::Refused(format!("could not initialize provider: unknown CA provider {provider:?}")));
     }
-    for key in ["PrivateKey", "RootCert"] {
-        if wire.config.get(key).is_some_and(|value| value != "") {
-            return Err(Error::Refused(format!(
-                "error configuring provider: {key} cannot be changed yet: rotating the root is not supported"
-            )));
-        }
-    }
-    let mut new = default_config(old.cluster_id.clone());
-    new.config.extend(wire.config);
-    leaf_ttl(&new).map_err(|why| Error::Refused(format!("error configuring provider: {why}")))?;
-    server.store.put_ca_config(new).await?;
+    server.configure_authority(wire.config, wire.force_without_cross_signing).await?;
     Ok(response::empty())
-}
-
-/// The lifetime of leafs, within the limits of the authority.
-fn leaf_ttl(config: &CaConfig) -> Result<Duration, String> {
-    let ttl = match config.config.get("LeafCertTTL") {
-        Some(Value::String(text)) => model::parse_duration(text).map_err(|e| e.to_string())?,
-        Some(Value::Number(nanos)) => Duration::from_nanos(nanos.as_u64().unwrap_or_default()),
-        _ => ca::LEAF_TTL,
-    };
-    match ttl {
-        short if short < ca::MIN_LEAF_TTL => Err(ca::Error::TtlTooShort.to_string()),
-        long if long > ca::MAX_LEAF_TTL => Err(ca::Error::TtlTooLong.to_string()),
-        ttl => Ok(ttl),
-    }
 }
 
 const SIGN: Shape = Object(&[("CSR", Any), ("Datacenter", Any)]);
@@ -211,7 +177,7 @@ struct SignWire {
 struct Signed<'a> {
     serial_number: &'a str,
     #[serde(rename = "CertPEM")]
-    cert_pem: &'a str,
+    cert_pem: String,
     service: &'a str,
     #[serde(rename = "ServiceURI")]
     service_uri: String,
@@ -228,16 +194,19 @@ async fn sign(
 ) -> Result<Response, Error> {
     let wire: SignWire = crate::json::decode(&body, &SIGN, "structs.CASignRequest").map_err(Error::Decode)?;
     server.admit_write(&options, &wire.datacenter)?;
-    let authority = server.authority()?;
+    let (authority, intermediates) = server.authority()?;
     let state = server.store.state();
-    let ttl = leaf_ttl(state.ca_config().ok_or_else(no_authority)?).map_err(Error::Refused)?;
+    let config = state.ca_config().ok_or_else(no_authority)?;
+    let ttl = Terms::of(&config.config).map_err(Error::Refused)?.leaf_ttl;
     let (index, serial) = server.store.next_serial().await?;
     let terms = ca::Terms { ttl, ..ca::Terms::new(&server.datacenter, serial) };
     let refused = |error: ca::Error| Error::Refused(error.to_string());
-    let leaf = authority.sign(&wire.csr, &terms, SystemTime::now()).map_err(refused)?;
+    let now = SystemTime::now();
+    let leaf = authority.sign(&wire.csr, &terms, now).map_err(refused)?;
+    server.prune_roots(now).await?;
     response::json(&Signed {
         serial_number: &leaf.serial,
-        cert_pem: &leaf.cert_pem,
+        cert_pem: std::iter::once(&leaf.cert_pem).chain(&intermediates).map(String::as_str).collect(),
         service: &leaf.service,
         service_uri: leaf.uri.to_string(),
         valid_after: ca::rfc3339(leaf.valid_after),

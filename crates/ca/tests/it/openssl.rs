@@ -110,3 +110,29 @@ fn a_request_made_by_openssl_is_signed() {
     ]);
     assert!(authority.sign(&weak, &Terms::new("dc1", 10), now).is_err(), "a curve under another's name");
 }
+
+#[test]
+fn a_leaf_of_the_next_root_verifies_under_the_last_one_with_its_intermediate() {
+    let now = SystemTime::now();
+    let old = Authority::generate(CLUSTER, now).unwrap();
+    for kind in [ca::KeyKind::Ec256, ca::KeyKind::Ec384, ca::KeyKind::Rsa2048] {
+        let key = ca::PrivateKeyPem::generate(kind).unwrap();
+        let new = Authority::with_key(CLUSTER, &key, now).unwrap();
+        let bridge = old.cross_sign(&new, 9, now).unwrap();
+        let web = SpiffeId::service(new.trust_domain(), "dc1", "web");
+        let leaf = new.sign(&ca::csr::new(&web).unwrap().1, &Terms::new("dc1", 10), now).unwrap();
+        let name = |part: &str| format!("{}-{}-{part}.pem", kind.name(), kind.bits());
+        let (old_file, new_file) =
+            (file(&name("old"), &old.root().root_cert), file(&name("new"), &new.root().root_cert));
+        let (bridge_file, leaf_file) = (file(&name("bridge"), &bridge), file(&name("leaf"), &leaf.cert_pem));
+        openssl(&["verify", "-x509_strict", "-CAfile", &new_file, &leaf_file]);
+        openssl(&["verify", "-CAfile", &old_file, "-untrusted", &bridge_file, &leaf_file]);
+        let alone = Command::new("openssl").args(["verify", "-CAfile", &old_file, &leaf_file]).output().unwrap();
+        assert!(!alone.status.success(), "without the bridge nobody vouches for the leaf");
+        // The operator's own root is the same root.
+        let own = Authority::with_root(CLUSTER, &key, &new.root().root_cert).unwrap();
+        assert_eq!((&own.root().id, own.root().serial_number), (&new.root().id, new.root().serial_number));
+        assert!(Authority::with_root("another", &key, &new.root().root_cert).is_err());
+        assert!(Authority::with_root(CLUSTER, old.key(), &new.root().root_cert).is_err());
+    }
+}

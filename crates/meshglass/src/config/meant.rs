@@ -10,6 +10,8 @@ use model::{Action, CheckDefinition, ConfigEntry, ServiceDefinition};
 use serde_json::{Value, json};
 use tracing::Level;
 
+use super::authority::CaConfig;
+
 /// What an agent is to be.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -50,6 +52,8 @@ pub struct Config {
     pub checks: Vec<CheckDefinition>,
     /// `config_entries { bootstrap }`: written at the first start.
     pub bootstrap: Vec<ConfigEntry>,
+    /// What the first root is made by.
+    pub ca_config: CaConfig,
 }
 
 /// The agent's own metrics.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::{Action, parse_duration};
 use tracing::Level;
 
+use super::authority::CaConfig;
 use super::error::{Complaint, ConfigError};
 use super::given::{Given, Setting, Value};
 use super::keys::Role;
@@ -97,6 +98,7 @@ pub(super) fn settings(given: Given, dev: bool) -> Result<Settings, ConfigError>
         services: given.definitions.services,
         checks: given.definitions.checks,
         bootstrap: given.bootstrap,
+        ca_config: read.ca_config(),
     };
     if !read.complaints.is_empty() {
         return Err(ConfigError::Invalid(read.complaints));
@@ -215,17 +217,6 @@ impl Reading {
             let text =
                 format!("connect.ca_provider is {provider:?}; only the built-in authority (\"consul\") is there yet");
             self.complain("connect.ca_provider", text);
-        }
-        let ca = match self.settings.get("connect.ca_config").map(|setting| &setting.value) {
-            Some(Value::Any(ca)) => ca.keys().map(|key| key.to_ascii_lowercase()).collect(),
-            _ => Vec::new(),
-        };
-        if ca.iter().any(|key| ["private_key", "privatekey", "root_cert", "rootcert"].contains(&key.as_str())) {
-            let text = "connect.ca_config brings a root of its own, which is not there yet: certificates would come \
-                        from another one";
-            self.complain("connect.ca_config", text);
-        } else if !ca.is_empty() {
-            self.note("connect.ca_config", "connect.ca_config is accepted and has no effect yet");
         }
         for path in ["enable_script_checks", "enable_local_script_checks"] {
             if self.boolean(path) == Some(true) {
@@ -410,6 +401,13 @@ impl Reading {
             );
         }
         usize::try_from(size).unwrap_or_default()
+    }
+
+    fn ca_config(&self) -> CaConfig {
+        match self.settings.get("connect.ca_config").map(|setting| &setting.value) {
+            Some(Value::Any(written)) => CaConfig::read(written),
+            _ => CaConfig::default(),
+        }
     }
 
     fn default_policy(&mut self) -> Action {

@@ -159,7 +159,6 @@ fn what_protects_is_not_ignored() {
         ("http_config { block_endpoints = [\"/v1/acl\"] }", "cannot close single endpoints"),
         ("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }", "cannot tell callers"),
         ("connect { ca_provider = \"vault\" }", "only the built-in authority"),
-        ("connect { ca_config { private_key = \"x\" } }", "brings a root of its own"),
         ("addresses { http = \"unix:///run/x\" }", "sockets in the file system"),
         ("retry_join = [\"10.0.0.1\"]", "joining other agents is not there yet"),
         ("bootstrap_expect = 3", "only one server is there yet"),

@@ -116,12 +116,19 @@ async fn one_rule_for_a_pair_however_many_try_at_once() {
 #[tokio::test]
 async fn serials_are_given_once_and_keys_are_not_printed() {
     let store = store().await;
-    let config = CaConfig { cluster_id: "c".into(), provider: "consul".into(), config: Default::default() };
+    let config = CaConfig {
+        cluster_id: "c".into(),
+        provider: "consul".into(),
+        config: Default::default(),
+        force_without_cross_signing: false,
+    };
     let root = CaRoot {
         id: "r".into(),
         active: true,
         description: Default::default(),
         key: Secret::new("the-secret-key".into()),
+        intermediates: Vec::new(),
+        rotated_out_at: 0,
     };
     store.initialise_ca(config.clone(), root.clone(), 7).await.unwrap();
     store.initialise_ca(config, CaRoot { id: "late".into(), ..root }, 100).await.unwrap();
