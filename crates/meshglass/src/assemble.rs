@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +15,7 @@ use axum::Router;
 use client::Client;
 use insight::Insight;
 use model::{ConfigEntry, Node, OpaqueMap};
-use store::{Memory, Store};
+use store::{Backend, File, FileError, FileOptions, Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,13 +33,39 @@ pub enum Error {
     Listen { what: &'static str, address: SocketAddr, source: std::io::Error },
     #[error("the store did not open: {0}")]
     Store(#[from] store::Error),
+    #[error("the data directory cannot be used: {0}")]
+    DataDir(#[from] FileError),
     #[error("{0}")]
     Server(String),
+}
+
+/// Where a server keeps its facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// Gone with the process.
+    Memory,
+    /// A directory of this server alone.
+    Directory(PathBuf),
+}
+
+impl Storage {
+    async fn open(&self) -> Result<Box<dyn Backend>, Error> {
+        match self {
+            Self::Memory => Ok(Box::new(Memory::new())),
+            Self::Directory(path) => {
+                let path = path.clone();
+                let opened = tokio::task::spawn_blocking(move || File::open(&path, FileOptions::default()));
+                let opened = opened.await.map_err(|error| Error::Server(error.to_string()))?;
+                Ok(Box::new(opened?))
+            }
+        }
+    }
 }
 
 /// What a mesh needs to start.
 pub struct Options {
     pub agent: agent::Config,
+    pub storage: Storage,
     pub http: Vec<SocketAddr>,
     /// Indented JSON everywhere, as `agent -dev` answers.
     pub dev: bool,
@@ -62,6 +89,7 @@ impl Options {
     pub fn new(agent: agent::Config, logs: Logs) -> Self {
         Self {
             agent,
+            storage: Storage::Memory,
             http: Vec::new(),
             dev: true,
             logs,
@@ -110,7 +138,7 @@ impl Mesh {
         for address in &options.http {
             listeners.push(listen("HTTP", *address).await?);
         }
-        let store = Store::open(Memory::new()).await?;
+        let store = Store::open(options.storage.open().await?).await?;
         let state =
             ServerState::start(store, &identity(&options)).await.map_err(|error| Error::Server(error.to_string()))?;
         for entry in &options.entries {

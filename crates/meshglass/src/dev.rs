@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::assemble::{self, Member, Mesh, Options, action};
+use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
 use crate::config::{self, AgentFlags, Config};
 use crate::logging;
@@ -59,6 +59,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     let (left, leaving) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
     let mut options = Options::new(agent_config(&config), logs);
+    options.storage = storage(&config);
     options.http = config.http.clone();
     options.dev = config.dev;
     options.left = left;
@@ -82,9 +83,6 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     for warning in warnings {
         warn!("{warning}");
     }
-    if !config.dev {
-        warn!("state is kept in memory only: it is gone when this agent ends");
-    }
     if let Some(address) = mesh.http_addr() {
         info!(%address, network = "tcp", "Started HTTP server");
     }
@@ -97,6 +95,14 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     drop(pid);
     info!("Exit code: code=0");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The server's part of the data directory.
+const STORE_DIR: &str = "meshglass/store";
+
+/// Only `-dev` goes without a data directory.
+fn storage(config: &Config) -> Storage {
+    config.data_dir.as_ref().map_or(Storage::Memory, |path| Storage::Directory(path.join(STORE_DIR)))
 }
 
 fn open_log(path: &std::path::Path) -> Result<std::fs::File, StartError> {

@@ -1,5 +1,6 @@
 //! What is stored: keyed values, and the batches in which they change.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -180,6 +181,20 @@ pub struct Batch {
 impl Batch {
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Drops what a later part of the batch overrides: deletes come before puts, and the last put of a key counts.
+    pub(crate) fn name_each_key_once(&mut self) {
+        if self.puts.len() + self.deletes.len() < 2 {
+            return;
+        }
+        let mut named = HashSet::new();
+        let mut puts: Vec<Fact> = std::mem::take(&mut self.puts);
+        puts.reverse();
+        puts.retain(|fact| named.insert(fact.key()));
+        puts.reverse();
+        self.puts = puts;
+        self.deletes.retain(|key| named.insert(key.clone()));
     }
 
     pub fn guard(&mut self, key: Key, revision: Index) {

@@ -30,7 +30,7 @@ mod store;
 mod watch;
 mod write;
 
-pub use backend::{Backend, CommitError, Future, Memory, Snapshot};
+pub use backend::{Backend, Change, Changes, CommitError, File, FileError, FileOptions, Future, Memory, Snapshot};
 pub use error::Error;
 pub use fact::{Batch, CaConfig, CaRoot, CheckFact, Fact, Guard, Index, Key, Secret};
 pub use state::{Instance, State, Stored};

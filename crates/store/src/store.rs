@@ -1,12 +1,14 @@
 //! One handle on the facts: reads a snapshot, waits for a topic, writes by deciding and committing.
 
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
-use crate::backend::{Backend, CommitError};
+use crate::backend::{Backend, Change, Changes, CommitError};
 use crate::error::Error;
 use crate::fact::{Batch, Index};
 use crate::state::State;
@@ -27,33 +29,76 @@ pub struct Store {
 
 struct Inner {
     backend: Arc<dyn Backend>,
-    state: RwLock<Arc<State>>,
+    state: ArcSwap<State>,
     applied: watch::Sender<Index>,
     watches: Watches,
     /// Writers that were overtaken stand in line here instead of overtaking each other again.
     overtaken: Mutex<()>,
+    expired: Expired,
+}
+
+/// Names that nobody has kept alive and nobody has dealt with yet.
+#[derive(Default)]
+struct Expired {
+    names: std::sync::Mutex<BTreeSet<Arc<str>>>,
+    arrived: Notify,
 }
 
 impl Store {
     /// Loads the facts and follows the backend from there on, until the last handle is dropped.
     pub async fn open(backend: impl Backend) -> Result<Self, Error> {
-        let failed = |what| move |source: CommitError| Error::Backend { what, source: source.into() };
         let snapshot = backend.load().await.map_err(failed("loading the facts"))?;
-        let batches = backend.follow(snapshot.index).await.map_err(failed("following the facts"))?;
+        let changes = backend.follow(snapshot.index()).await.map_err(failed("following the facts"))?;
         let inner = Arc::new(Inner {
             backend: Arc::new(backend),
-            applied: watch::Sender::new(snapshot.index),
-            state: RwLock::new(Arc::new(State::from_snapshot(snapshot))),
+            applied: watch::Sender::new(snapshot.index()),
+            state: ArcSwap::from_pointee(State::from_snapshot(&snapshot)),
             watches: Watches::default(),
             overtaken: Mutex::new(()),
+            expired: Expired::default(),
         });
-        tokio::spawn(apply_all(Arc::downgrade(&inner), batches));
+        tokio::spawn(apply_all(Arc::downgrade(&inner), changes));
         Ok(Self { inner })
     }
 
     /// Everything as it is now: cheap, immutable, consistent in itself.
     pub fn state(&self) -> Arc<State> {
-        self.inner.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.inner.state.load_full()
+    }
+
+    /// Waits for names that were granted a life and that nobody has kept alive, and takes them. One task deals with
+    /// them; other servers are told the same names and do the same, each behind guards.
+    pub async fn expired(&self) -> BTreeSet<Arc<str>> {
+        let expired = &self.inner.expired;
+        loop {
+            let names = std::mem::take(&mut *expired.names.lock().unwrap_or_else(PoisonError::into_inner));
+            if !names.is_empty() {
+                return names;
+            }
+            expired.arrived.notified().await;
+        }
+    }
+
+    /// Lets a name live for `ttl` from now on; see [`Backend::grant`].
+    ///
+    /// # Errors
+    /// The backend fails.
+    pub async fn grant(&self, name: &str, ttl: Duration) -> Result<(), Error> {
+        self.inner.backend.grant(name, ttl).await.map_err(failed("granting a time to live"))
+    }
+
+    /// False: the name does not live any more.
+    ///
+    /// # Errors
+    /// The backend fails.
+    pub async fn keep_alive(&self, name: &str) -> Result<bool, Error> {
+        self.inner.backend.keep_alive(name).await.map_err(failed("keeping a name alive"))
+    }
+
+    /// # Errors
+    /// The backend fails.
+    pub async fn revoke(&self, name: &str) -> Result<(), Error> {
+        self.inner.backend.revoke(name).await.map_err(failed("ending a name"))
     }
 
     /// The state as soon as one of `topics` has changed after `after`, or as it is when `wait` is over (zero: the
@@ -87,10 +132,11 @@ impl Store {
         let mut line = None;
         for _ in 0..ATTEMPTS_LIMIT {
             let state = self.state();
-            let (batch, value) = decide(&state)?;
+            let (mut batch, value) = decide(&state)?;
             if batch.is_empty() {
                 return Ok((state.index(), value));
             }
+            batch.name_each_key_once();
             match self.inner.backend.commit(batch).await {
                 Ok(index) => {
                     self.applied(index).await?;
@@ -125,14 +171,38 @@ fn jittered(wait: Duration) -> Duration {
     wait + (wait / 16).mul_f64(fastrand::f64())
 }
 
-async fn apply_all(store: Weak<Inner>, mut batches: mpsc::Receiver<(Index, Batch)>) {
-    while let Some((index, batch)) = batches.recv().await {
+fn failed(what: &'static str) -> impl FnOnce(CommitError) -> Error {
+    move |source| Error::Backend { what, source: source.into() }
+}
+
+/// Applies what has come in the meantime as one step: readers and waiters are told once.
+async fn apply_all(store: Weak<Inner>, mut changes: Changes) {
+    let mut arrived = Vec::new();
+    while changes.next(&mut arrived).await {
         let Some(inner) = store.upgrade() else { return };
-        let current = inner.state.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut next = State::clone(&current);
-        let touched = next.apply(index, &batch);
-        *inner.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        let mut next = State::clone(&inner.state.load());
+        let (mut touched, mut everything, mut expired) = (HashSet::new(), false, Vec::new());
+        for change in arrived.drain(..) {
+            match change {
+                Change::Batch(index, batch) => touched.extend(next.apply(index, &batch)),
+                Change::Snapshot(snapshot) => {
+                    next = State::from_snapshot(&snapshot);
+                    everything = true;
+                }
+                Change::Expired(name) => expired.push(name),
+            }
+        }
+        let index = next.index();
+        inner.state.store(Arc::new(next));
         inner.applied.send_replace(index);
-        inner.watches.wake(&touched);
+        if everything {
+            inner.watches.wake_all();
+        } else {
+            inner.watches.wake(&touched);
+        }
+        if !expired.is_empty() {
+            inner.expired.names.lock().unwrap_or_else(PoisonError::into_inner).extend(expired);
+            inner.expired.arrived.notify_one();
+        }
     }
 }

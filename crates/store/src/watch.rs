@@ -105,6 +105,12 @@ impl Watches {
         Waiter { watches: self, topics, id, notify }
     }
 
+    /// What has changed is not known.
+    pub(crate) fn wake_all(&self) {
+        let inner = self.lock();
+        inner.waiters.values().flat_map(HashMap::values).for_each(|waiter| waiter.notify_one());
+    }
+
     pub(crate) fn wake<'a>(&self, topics: impl IntoIterator<Item = &'a Topic>) {
         let inner = self.lock();
         for topic in topics {

@@ -1,92 +1,57 @@
 //! Facts in memory: `agent -dev`.
 
-use std::collections::BTreeMap;
+use std::future::ready;
+use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
-
-use super::{Backend, CommitError, Future, Snapshot};
-use crate::fact::{Batch, Fact, Index, Key};
-
-/// Batches on their way to a follower; a commit waits when there are more.
-const FOLLOW_QUEUE: usize = 1024;
+use super::local::Local;
+use super::{Backend, Changes, CommitError, Future, Snapshot};
+use crate::fact::{Batch, Index};
 
 /// Keeps facts as long as the process lives.
-#[derive(Default)]
 pub struct Memory {
-    inner: Mutex<Inner>,
+    local: Local,
 }
 
-#[derive(Default)]
-struct Inner {
-    index: Index,
-    facts: BTreeMap<Key, (Fact, Index, Index)>,
-    followers: Vec<mpsc::Sender<(Index, Batch)>>,
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Memory {
     pub fn new() -> Self {
-        Self::default()
-    }
-}
-
-impl Inner {
-    fn revision(&self, key: &Key) -> Index {
-        self.facts.get(key).map_or(0, |(_, _, modified)| *modified)
-    }
-
-    fn apply(&mut self, batch: &Batch) -> Index {
-        // A guard of 0 means "does not exist" and 1 is the index of an empty table, so the first change is at 2.
-        self.index = self.index.max(1) + 1;
-        for key in &batch.deletes {
-            self.facts.remove(key);
-        }
-        for fact in &batch.puts {
-            let key = fact.key();
-            let created = self.facts.get(&key).map_or(self.index, |(_, created, _)| *created);
-            self.facts.insert(key, (fact.clone(), created, self.index));
-        }
-        self.index
+        Self { local: Local::new(Snapshot::default()) }
     }
 }
 
 impl Backend for Memory {
     fn load(&self) -> Future<'_, Result<Snapshot, CommitError>> {
-        Box::pin(async {
-            let inner = self.inner.lock().await;
-            Ok(Snapshot { index: inner.index, facts: inner.facts.values().cloned().collect() })
-        })
+        Box::pin(ready(Ok(self.local.facts())))
     }
 
     fn commit(&self, batch: Batch) -> Future<'_, Result<Index, CommitError>> {
+        Box::pin(async move { self.local.commit(batch).ok_or(CommitError::Conflict) })
+    }
+
+    fn follow(&self, after: Index) -> Future<'_, Result<Changes, CommitError>> {
+        Box::pin(async move { Ok(self.local.follow(after)) })
+    }
+
+    fn grant<'a>(&'a self, name: &'a str, ttl: Duration) -> Future<'a, Result<(), CommitError>> {
         Box::pin(async move {
-            let mut inner = self.inner.lock().await;
-            if batch.guards.iter().any(|guard| inner.revision(&guard.key) != guard.revision) {
-                return Err(CommitError::Conflict);
-            }
-            let index = inner.apply(&batch);
-            // Sent under the lock: followers must see batches in the order of their indexes.
-            let mut gone = Vec::new();
-            for (at, follower) in inner.followers.iter().enumerate() {
-                if follower.send((index, batch.clone())).await.is_err() {
-                    gone.push(at);
-                }
-            }
-            for at in gone.into_iter().rev() {
-                inner.followers.remove(at);
-            }
-            Ok(index)
+            self.local.grant(name, ttl);
+            Ok(())
         })
     }
 
-    fn follow(&self, after: Index) -> Future<'_, Result<mpsc::Receiver<(Index, Batch)>, CommitError>> {
+    fn keep_alive<'a>(&'a self, name: &'a str) -> Future<'a, Result<bool, CommitError>> {
+        Box::pin(async move { Ok(self.local.keep_alive(name)) })
+    }
+
+    fn revoke<'a>(&'a self, name: &'a str) -> Future<'a, Result<(), CommitError>> {
         Box::pin(async move {
-            let mut inner = self.inner.lock().await;
-            if after != inner.index {
-                return Err(CommitError::Failed("the memory backend keeps no history to follow from".into()));
-            }
-            let (sender, receiver) = mpsc::channel(FOLLOW_QUEUE);
-            inner.followers.push(sender);
-            Ok(receiver)
+            self.local.revoke(name);
+            Ok(())
         })
     }
 }

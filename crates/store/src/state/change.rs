@@ -33,11 +33,11 @@ impl State {
         touched.topics
     }
 
-    /// Puts a fact of a snapshot. Topics begin at the last change of what they hold; removals before the snapshot are
-    /// covered by the index of the whole.
+    /// Puts a fact of a snapshot. A snapshot does not say what was removed before it, and a topic's index never goes
+    /// back, so all topics begin at the index of the whole.
     pub(crate) fn load(&mut self, fact: &Fact, created: Index, modified: Index) {
         let index = self.index;
-        let mut touched = Touched { index: modified, topics: HashSet::new() };
+        let mut touched = Touched { index, topics: HashSet::new() };
         self.put(fact, created, modified, &mut touched);
         self.close(&touched);
         for whole in WHOLE_TABLES {

@@ -68,10 +68,10 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn from_snapshot(snapshot: Snapshot) -> Self {
-        let mut state = Self { index: snapshot.index.max(EMPTY), ..Self::default() };
-        for (fact, created, modified) in snapshot.facts {
-            state.load(&fact, created, modified);
+    pub(crate) fn from_snapshot(snapshot: &Snapshot) -> Self {
+        let mut state = Self { index: snapshot.index().max(EMPTY), ..Self::default() };
+        for (fact, created, modified) in snapshot.facts() {
+            state.load(fact, created, modified);
         }
         state.kv.forget_removals(state.index);
         state

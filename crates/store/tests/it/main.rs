@@ -1,6 +1,7 @@
 //! The store from outside: what is written, who is woken, what survives a conflict.
 #![allow(clippy::unwrap_used)]
 
+mod backends;
 mod blocking;
 mod writing;
 

@@ -1,0 +1,212 @@
+//! Facts of every kind with anything in their fields.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use model::{
+    Action, ConfigEntry, Connect, EntryKind, HealthCheck, Intention, KvEntry, Node, OpaqueMap, ProxyConfig,
+    ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceKind, Session, SessionBehavior, Status, Upstream,
+    Weights,
+};
+use serde_json::Value;
+use store::{CaConfig, CaRoot, CheckFact, Fact, Secret};
+
+const KINDS: usize = 10;
+
+/// A new kind of fact needs an arm in [`some`]: without one this does not compile.
+fn number(fact: &Fact) -> usize {
+    match fact {
+        Fact::Node(_) => 0,
+        Fact::Service { .. } => 1,
+        Fact::Check(_) => 2,
+        Fact::Config(_) => 3,
+        Fact::Intention(_) => 4,
+        Fact::CaConfig(_) => 5,
+        Fact::CaRoot(_) => 6,
+        Fact::CaSerial(_) => 7,
+        Fact::Kv(_) => 8,
+        Fact::Session(_) => 9,
+    }
+}
+
+/// Any fact. Names come from a few, so that batches meet.
+pub fn any(rng: &mut Rng) -> Fact {
+    let kind = rng.usize(..KINDS);
+    let fact = some(kind, rng);
+    assert_eq!(number(&fact), kind);
+    fact
+}
+
+pub fn kv(key: &str, value: &[u8]) -> Fact {
+    Fact::Kv(Arc::new(KvEntry { key: key.to_owned(), value: value.into(), ..KvEntry::default() }))
+}
+
+fn some(kind: usize, rng: &mut Rng) -> Fact {
+    match kind {
+        0 => Fact::Node(Arc::new(node(rng))),
+        1 => Fact::Service { node: name(rng).into(), service: Arc::new(service(rng)) },
+        2 => Fact::Check(Arc::new(CheckFact { check: check(rng), definition: map(rng) })),
+        3 => Fact::Config(Arc::new(entry(rng))),
+        4 => Fact::Intention(Arc::new(intention(rng))),
+        5 => {
+            let config = CaConfig { cluster_id: text(rng), provider: text(rng), config: map(rng) };
+            Fact::CaConfig(Arc::new(config))
+        }
+        6 => {
+            let key = Secret::new(text(rng));
+            Fact::CaRoot(Arc::new(CaRoot { id: name(rng), active: rng.bool(), description: map(rng), key }))
+        }
+        7 => Fact::CaSerial(rng.u64(..)),
+        8 => Fact::Kv(Arc::new(entry_of_kv(rng))),
+        _ => Fact::Session(Arc::new(session(rng))),
+    }
+}
+
+fn name(rng: &mut Rng) -> String {
+    format!("N{}", rng.u8(..6))
+}
+
+fn text(rng: &mut Rng) -> String {
+    let length = rng.usize(..12);
+    (0..length).map(|_| *rng.choice(&['a', 'Z', '"', '\\', '\0', '\n', 'é', '界', '🦀', '<', '&']).unwrap()).collect()
+}
+
+fn texts(rng: &mut Rng) -> Vec<String> {
+    (0..rng.usize(..3)).map(|_| text(rng)).collect()
+}
+
+fn meta(rng: &mut Rng) -> BTreeMap<String, String> {
+    (0..rng.usize(..3)).map(|_| (text(rng), text(rng))).collect()
+}
+
+fn value(rng: &mut Rng, depth: usize) -> Value {
+    match rng.u8(..if depth == 0 { 7 } else { 9 }) {
+        0 => Value::Null,
+        1 => rng.bool().into(),
+        2 => rng.i64(..).into(),
+        3 => rng.u64(..).into(),
+        4 => (rng.f64() * 1e6).into(),
+        5 => rng.choice([0.0, -0.5, 1e300, 5e-324]).into(),
+        6 => text(rng).into(),
+        7 => (0..rng.usize(..3)).map(|_| value(rng, depth - 1)).collect::<Vec<_>>().into(),
+        _ => (0..rng.usize(..3)).map(|_| (text(rng), value(rng, depth - 1))).collect::<OpaqueMap>().into(),
+    }
+}
+
+fn map(rng: &mut Rng) -> OpaqueMap {
+    (0..rng.usize(..4)).map(|_| (text(rng), value(rng, 2))).collect()
+}
+
+fn node(rng: &mut Rng) -> Node {
+    Node {
+        id: text(rng),
+        node: name(rng),
+        address: text(rng),
+        datacenter: text(rng),
+        tagged_addresses: meta(rng),
+        meta: meta(rng),
+    }
+}
+
+fn service(rng: &mut Rng) -> Service {
+    let kinds = [
+        ServiceKind::Typical,
+        ServiceKind::ConnectProxy,
+        ServiceKind::MeshGateway,
+        ServiceKind::TerminatingGateway,
+        ServiceKind::IngressGateway,
+        ServiceKind::Other("nope".to_owned()),
+    ];
+    let upstream = |rng: &mut Rng| Upstream {
+        destination_name: text(rng),
+        local_bind_port: rng.u16(..),
+        config: map(rng),
+        ..Upstream::default()
+    };
+    let upstreams = (0..rng.usize(..3)).map(|_| upstream(rng)).collect();
+    let proxy = ProxyConfig { destination_service_name: text(rng), config: map(rng), upstreams, ..Default::default() };
+    Service {
+        kind: rng.choice(kinds).unwrap(),
+        id: name(rng),
+        service: text(rng),
+        tags: texts(rng),
+        meta: meta(rng),
+        port: rng.u16(..),
+        address: text(rng),
+        tagged_addresses: [(text(rng), ServiceAddress { address: text(rng), port: rng.u16(..) })].into(),
+        weights: Weights { passing: rng.u32(..), warning: rng.u32(..) },
+        enable_tag_override: rng.bool(),
+        proxy: rng.bool().then_some(proxy),
+        connect: Connect { native: rng.bool() },
+    }
+}
+
+fn check(rng: &mut Rng) -> HealthCheck {
+    HealthCheck {
+        node: name(rng),
+        check_id: name(rng),
+        name: text(rng),
+        status: rng.choice([Status::Passing, Status::Warning, Status::Critical]).unwrap(),
+        notes: text(rng),
+        output: text(rng),
+        service_id: text(rng),
+        service_name: text(rng),
+        service_tags: texts(rng),
+        kind: text(rng),
+    }
+}
+
+fn entry(rng: &mut Rng) -> ConfigEntry {
+    match rng.u8(..3) {
+        0 => ConfigEntry::ProxyDefaults(ProxyDefaults {
+            config: map(rng),
+            mesh_gateway_mode: text(rng),
+            expose: map(rng),
+            access_logs: map(rng),
+            meta: meta(rng),
+        }),
+        1 => ConfigEntry::ServiceDefaults(ServiceDefaults {
+            name: name(rng),
+            protocol: text(rng),
+            more: map(rng),
+            ..ServiceDefaults::default()
+        }),
+        _ => ConfigEntry::Other { kind: rng.choice(EntryKind::ALL).unwrap(), name: name(rng), body: map(rng) },
+    }
+}
+
+fn intention(rng: &mut Rng) -> Intention {
+    let action = if rng.bool() { Action::Allow } else { Action::Deny };
+    let (source, destination) = (name(rng), name(rng));
+    Intention {
+        id: text(rng),
+        description: text(rng),
+        meta: meta(rng),
+        ..Intention::new(&source, &destination, action)
+    }
+}
+
+fn entry_of_kv(rng: &mut Rng) -> KvEntry {
+    let value: Vec<u8> = (0..rng.usize(..40)).map(|_| rng.u8(..)).collect();
+    KvEntry {
+        key: format!("{}/{}", name(rng), name(rng)),
+        value: value.as_slice().into(),
+        flags: rng.u64(..),
+        lock_index: rng.u64(..),
+        session: text(rng),
+    }
+}
+
+fn session(rng: &mut Rng) -> Session {
+    Session {
+        id: name(rng),
+        name: text(rng),
+        node: name(rng),
+        node_checks: texts(rng),
+        service_checks: texts(rng),
+        lock_delay: std::time::Duration::from_nanos(rng.u64(..)),
+        behavior: if rng.bool() { SessionBehavior::Delete } else { SessionBehavior::Release },
+        ttl: text(rng),
+    }
+}
