@@ -9,8 +9,8 @@ use model::{
     ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceKind, Session, SessionBehavior, Status, Upstream,
     Weights,
 };
-use serde_json::Value;
-use store::{CaConfig, CaRoot, CheckFact, Fact, Secret};
+use serde_json::{Value, json};
+use store::{CheckFact, Fact};
 
 const KINDS: usize = 10;
 
@@ -50,17 +50,22 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
         3 => Fact::Config(Arc::new(entry(rng))),
         4 => Fact::Intention(Arc::new(intention(rng))),
         5 => {
-            let config = CaConfig { cluster_id: text(rng), provider: text(rng), config: map(rng) };
-            Fact::CaConfig(Arc::new(config))
+            let config = json!({ "cluster_id": text(rng), "provider": text(rng), "config": map(rng) });
+            Fact::CaConfig(Arc::new(first_form(config)))
         }
         6 => {
-            let key = Secret::new(text(rng));
-            Fact::CaRoot(Arc::new(CaRoot { id: name(rng), active: rng.bool(), description: map(rng), key }))
+            let root = json!({ "id": name(rng), "active": rng.bool(), "description": map(rng), "key": text(rng) });
+            Fact::CaRoot(Arc::new(first_form(root)))
         }
         7 => Fact::CaSerial(rng.u64(..)),
         8 => Fact::Kv(Arc::new(entry_of_kv(rng))),
         _ => Fact::Session(Arc::new(session(rng))),
     }
+}
+
+/// From the fields that a type had when it was stored for the first time: a later field needs a default.
+fn first_form<T: serde::de::DeserializeOwned>(fields: Value) -> T {
+    serde_json::from_value(fields).unwrap()
 }
 
 fn name(rng: &mut Rng) -> String {
@@ -103,9 +108,9 @@ fn node(rng: &mut Rng) -> Node {
         id: text(rng),
         node: name(rng),
         address: text(rng),
-        datacenter: text(rng),
         tagged_addresses: meta(rng),
         meta: meta(rng),
+        ..Node::default()
     }
 }
 
@@ -136,9 +141,9 @@ fn service(rng: &mut Rng) -> Service {
         address: text(rng),
         tagged_addresses: [(text(rng), ServiceAddress { address: text(rng), port: rng.u16(..) })].into(),
         weights: Weights { passing: rng.u32(..), warning: rng.u32(..) },
-        enable_tag_override: rng.bool(),
         proxy: rng.bool().then_some(proxy),
         connect: Connect { native: rng.bool() },
+        ..Service::default()
     }
 }
 
@@ -151,9 +156,9 @@ fn check(rng: &mut Rng) -> HealthCheck {
         notes: text(rng),
         output: text(rng),
         service_id: text(rng),
-        service_name: text(rng),
         service_tags: texts(rng),
         kind: text(rng),
+        ..HealthCheck::default()
     }
 }
 
@@ -162,9 +167,9 @@ fn entry(rng: &mut Rng) -> ConfigEntry {
         0 => ConfigEntry::ProxyDefaults(ProxyDefaults {
             config: map(rng),
             mesh_gateway_mode: text(rng),
-            expose: map(rng),
             access_logs: map(rng),
             meta: meta(rng),
+            ..ProxyDefaults::default()
         }),
         1 => ConfigEntry::ServiceDefaults(ServiceDefaults {
             name: name(rng),
@@ -193,8 +198,8 @@ fn entry_of_kv(rng: &mut Rng) -> KvEntry {
         key: format!("{}/{}", name(rng), name(rng)),
         value: value.as_slice().into(),
         flags: rng.u64(..),
-        lock_index: rng.u64(..),
         session: text(rng),
+        ..KvEntry::default()
     }
 }
 
@@ -204,9 +209,9 @@ fn session(rng: &mut Rng) -> Session {
         name: text(rng),
         node: name(rng),
         node_checks: texts(rng),
-        service_checks: texts(rng),
         lock_delay: std::time::Duration::from_nanos(rng.u64(..)),
         behavior: if rng.bool() { SessionBehavior::Delete } else { SessionBehavior::Release },
         ttl: text(rng),
+        ..Session::default()
     }
 }
