@@ -16,6 +16,7 @@
 //! assert!(decide(&[allow], "api", "db").is_none());
 //! ```
 
+pub mod acl;
 mod check;
 mod config_entry;
 pub mod decode;

@@ -173,7 +173,8 @@ pub struct ServiceDefinition {
 }
 
 /// An access token. Its `Debug` does not show it: definitions are logged, secrets are not.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Token(pub String);
 
 impl fmt::Debug for Token {

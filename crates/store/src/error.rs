@@ -23,6 +23,13 @@ pub enum Error {
     /// What a config entry says cannot be.
     #[error("{0}")]
     Entry(String),
+    #[error("ACL not found")]
+    AclNotFound,
+    /// A write to access control that cannot be.
+    #[error("{0}")]
+    Acl(String),
+    #[error("Permission denied: ACL bootstrap no longer allowed (reset index: {0})")]
+    AclBootstrapped(u64),
     /// Other writers were faster too many times in a row.
     #[error("the write was overtaken by others {0} times")]
     Contention(usize),

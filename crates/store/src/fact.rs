@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
+use model::acl::{AclPolicy, AclRole, AclToken, AuthMethod, BindingRule};
 use model::{ConfigEntry, EntryKind, HealthCheck, Intention, KvEntry, Node, OpaqueMap, Service, Session};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +89,21 @@ pub enum Fact {
     CaSerial(u64),
     Kv(Arc<KvEntry>),
     Session(Arc<Session>),
+    Acl(AclFact),
+}
+
+/// What access control stores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum AclFact {
+    Token(Arc<AclToken>),
+    Policy(Arc<AclPolicy>),
+    Role(Arc<AclRole>),
+    Method(Arc<AuthMethod>),
+    Rule(Arc<BindingRule>),
+    /// The first token of an administrator was made.
+    Bootstrap,
+    /// Every write to access control puts this, guarded: names and secrets are unique, though they are no keys.
+    Turn,
 }
 
 /// The name of a fact. Node names are compared without case, as DNS compares them.
@@ -116,6 +132,20 @@ pub enum Key {
     CaSerial,
     Kv(Arc<str>),
     Session(Arc<str>),
+    Acl(AclKey),
+}
+
+/// The name of an [`AclFact`]. A secret is never one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AclKey {
+    /// By accessor.
+    Token(Arc<str>),
+    Policy(Arc<str>),
+    Role(Arc<str>),
+    Method(Arc<str>),
+    Rule(Arc<str>),
+    Bootstrap,
+    Turn,
 }
 
 /// The form in which names are keys.
@@ -159,6 +189,21 @@ impl Fact {
             Self::CaSerial(_) => Key::CaSerial,
             Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
             Self::Session(session) => Key::Session(session.id.as_str().into()),
+            Self::Acl(fact) => Key::Acl(fact.key()),
+        }
+    }
+}
+
+impl AclFact {
+    fn key(&self) -> AclKey {
+        match self {
+            Self::Token(token) => AclKey::Token(token.accessor_id.as_str().into()),
+            Self::Policy(policy) => AclKey::Policy(policy.id.as_str().into()),
+            Self::Role(role) => AclKey::Role(role.id.as_str().into()),
+            Self::Method(method) => AclKey::Method(method.name.as_str().into()),
+            Self::Rule(rule) => AclKey::Rule(rule.id.as_str().into()),
+            Self::Bootstrap => AclKey::Bootstrap,
+            Self::Turn => AclKey::Turn,
         }
     }
 }

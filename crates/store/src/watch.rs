@@ -35,6 +35,11 @@ pub enum Topic {
     Sessions,
     Session(Arc<str>),
     NodeSessions(Arc<str>),
+    AclTokens,
+    AclPolicies,
+    AclRoles,
+    AuthMethods,
+    BindingRules,
 }
 
 impl Topic {

@@ -6,11 +6,23 @@ use std::sync::Arc;
 use model::{ConfigEntry, Intention, Service, ServiceKind};
 
 use super::{Name, State, leave, stored};
-use crate::fact::{Batch, CheckFact, Fact, Index, Key, lower};
+use crate::fact::{AclFact, AclKey, Batch, CheckFact, Fact, Index, Key, lower};
 use crate::watch::Topic;
 
-const WHOLE_TABLES: [Topic; 7] =
-    [Topic::Nodes, Topic::Services, Topic::Checks, Topic::Configs, Topic::Intentions, Topic::Kvs, Topic::Sessions];
+const WHOLE_TABLES: [Topic; 12] = [
+    Topic::Nodes,
+    Topic::Services,
+    Topic::Checks,
+    Topic::Configs,
+    Topic::Intentions,
+    Topic::Kvs,
+    Topic::Sessions,
+    Topic::AclTokens,
+    Topic::AclPolicies,
+    Topic::AclRoles,
+    Topic::AuthMethods,
+    Topic::BindingRules,
+];
 
 /// The topics a batch has touched.
 pub(super) struct Touched {
@@ -115,6 +127,7 @@ impl State {
             }
             Fact::CaSerial(serial) => self.ca_serial = (*serial, modified),
             Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
+            Fact::Acl(fact) => self.put_acl(fact, (created, modified), touched),
             Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
         }
     }
@@ -160,6 +173,31 @@ impl State {
             Key::CaSerial => self.ca_serial = (0, 0),
             Key::Kv(key) => self.kv.delete_entry(key, touched),
             Key::Session(id) => self.kv.delete_session(id, touched),
+            Key::Acl(key) => self.delete_acl(key, touched),
+        }
+    }
+
+    fn put_acl(&mut self, fact: &AclFact, at: (Index, Index), touched: &mut Touched) {
+        match fact {
+            AclFact::Token(token) => self.acl.put_token(token, at, touched),
+            AclFact::Policy(policy) => self.acl.put_policy(policy, at, touched),
+            AclFact::Role(role) => self.acl.put_role(role, at, touched),
+            AclFact::Method(method) => self.acl.put_method(method, at, touched),
+            AclFact::Rule(rule) => self.acl.put_rule(rule, at, touched),
+            AclFact::Bootstrap => self.acl.bootstrapped = at.1,
+            AclFact::Turn => self.acl.turn = at.1,
+        }
+    }
+
+    fn delete_acl(&mut self, key: &AclKey, touched: &mut Touched) {
+        match key {
+            AclKey::Token(accessor) => self.acl.delete_token(accessor, touched),
+            AclKey::Policy(id) => self.acl.delete_policy(id, touched),
+            AclKey::Role(id) => self.acl.delete_role(id, touched),
+            AclKey::Method(name) => self.acl.delete_method(name, touched),
+            AclKey::Rule(id) => self.acl.delete_rule(id, touched),
+            AclKey::Bootstrap => self.acl.bootstrapped = 0,
+            AclKey::Turn => self.acl.turn = 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! All facts at one index, in persistent maps: a snapshot costs a few reference counts.
 
+mod acl;
 mod catalog;
 mod change;
 mod kv;
@@ -64,6 +65,7 @@ pub struct State {
     ca_roots: OrdMap<Name, Stored<CaRoot>>,
     ca_serial: (u64, Index),
     kv: kv::Kv,
+    acl: acl::Acl,
     topics: HashMap<Topic, Index>,
 }
 
@@ -127,6 +129,7 @@ impl State {
             Key::CaSerial => self.ca_serial.1,
             Key::Kv(key) => self.kv.entry_revision(key),
             Key::Session(id) => self.kv.session_revision(id),
+            Key::Acl(key) => self.acl.revision(key),
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod backends;
+mod acl;
 mod blocking;
 mod writing;
 
