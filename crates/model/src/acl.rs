@@ -43,7 +43,6 @@ pub struct Link {
 pub struct ServiceIdentity {
     pub service_name: String,
     /// Empty: everywhere.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub datacenters: Vec<String>,
 }
 
@@ -57,6 +56,7 @@ pub struct NodeIdentity {
 
 /// A token: whoever knows the secret has the rights of its policies, roles and identities.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AclToken {
     pub accessor_id: String,
     pub secret_id: Token,
@@ -84,6 +84,7 @@ impl AclToken {
 
 /// A named set of rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AclPolicy {
     pub id: String,
     pub name: String,
@@ -96,6 +97,7 @@ pub struct AclPolicy {
 
 /// A named set of policies and identities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AclRole {
     pub id: String,
     pub name: String,
@@ -107,6 +109,7 @@ pub struct AclRole {
 
 /// A way of logging in. `Debug` leaves the configuration out: it holds secrets.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct AuthMethod {
     pub name: String,
     pub kind: String,
@@ -127,6 +130,7 @@ impl fmt::Debug for AuthMethod {
 
 /// What a login gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BindingRule {
     pub id: String,
     pub description: String,

@@ -1,8 +1,8 @@
 //! The store from outside: what is written, who is woken, what survives a conflict.
 #![allow(clippy::unwrap_used)]
 
-mod backends;
 mod acl;
+mod backends;
 mod blocking;
 mod writing;
 

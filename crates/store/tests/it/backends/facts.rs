@@ -10,9 +10,9 @@ use model::{
     Weights,
 };
 use serde_json::{Value, json};
-use store::{CheckFact, Fact};
+use store::{AclFact, CheckFact, Fact};
 
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 /// A new kind of fact needs an arm in [`some`]: without one this does not compile.
 fn number(fact: &Fact) -> usize {
@@ -27,6 +27,7 @@ fn number(fact: &Fact) -> usize {
         Fact::CaSerial(_) => 7,
         Fact::Kv(_) => 8,
         Fact::Session(_) => 9,
+        Fact::Acl(_) => 10,
     }
 }
 
@@ -59,7 +60,26 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
         }
         7 => Fact::CaSerial(rng.u64(..)),
         8 => Fact::Kv(Arc::new(entry_of_kv(rng))),
-        _ => Fact::Session(Arc::new(session(rng))),
+        9 => Fact::Session(Arc::new(session(rng))),
+        _ => Fact::Acl(acl(rng)),
+    }
+}
+
+fn acl(rng: &mut Rng) -> AclFact {
+    match rng.u8(..7) {
+        0 => {
+            let token = json!({ "accessor_id": name(rng), "secret_id": name(rng), "description": text(rng),
+                "policies": [{ "ID": text(rng), "Name": text(rng) }],
+                "service_identities": [{ "ServiceName": text(rng), "Datacenters": texts(rng) }],
+                "expires": rng.u64(..) });
+            AclFact::Token(Arc::new(first_form(token)))
+        }
+        1 => AclFact::Policy(Arc::new(first_form(json!({ "id": name(rng), "name": text(rng), "rules": text(rng) })))),
+        2 => AclFact::Role(Arc::new(first_form(json!({ "id": name(rng), "name": text(rng) })))),
+        3 => AclFact::Method(Arc::new(first_form(json!({ "name": name(rng), "config": map(rng) })))),
+        4 => AclFact::Rule(Arc::new(first_form(json!({ "id": name(rng), "selector": text(rng) })))),
+        5 => AclFact::Bootstrap,
+        _ => AclFact::Turn,
     }
 }
 
