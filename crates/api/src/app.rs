@@ -214,6 +214,8 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) -> std::io::Result<()> {
     let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // Scripts look for `X-Consul-Index` as Go writes it.
+    builder.http1().title_case_headers(true);
     builder.http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let (closing, closed) = tokio::sync::watch::channel(());
     let mut stop = std::pin::pin!(stop);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use axum::Router;
 use model::{HealthCheck, Node, OpaqueMap, Service, Status};
@@ -52,6 +53,8 @@ pub struct ServerState {
     pub datacenter: Arc<str>,
     pub(crate) default_allow: bool,
     node_name: Arc<str>,
+    node_id: Arc<str>,
+    started: SystemTime,
     peer: Arc<str>,
     pub(crate) signer: Arc<Mutex<Option<Signer>>>,
 }
@@ -65,12 +68,26 @@ impl ServerState {
             datacenter: identity.datacenter.as_str().into(),
             default_allow: identity.default_allow,
             node_name: identity.node_name.as_str().into(),
+            node_id: identity.node_id.as_str().into(),
+            started: SystemTime::now(),
             peer: format!("{}:{}", identity.address, identity.server_port).into(),
             signer: Arc::default(),
         };
         server.start_authority(&identity.ca_config).await?;
         server.store.register(own_registration(identity)).await?;
         Ok(server)
+    }
+
+    pub(crate) fn node_name(&self) -> &str {
+        &self.node_name
+    }
+
+    pub(crate) fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    pub(crate) fn node_id(&self) -> &str {
+        &self.node_id
     }
 
     /// `host:port`, as `status/leader` names it.
@@ -147,6 +164,9 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::intention::router())
         .merge(v1::connect::router())
         .merge(v1::status::router())
+        .merge(v1::coordinate::router())
+        .merge(v1::operator::router())
+        .merge(v1::internal::router())
         .with_state(state)
 }
 
@@ -166,12 +186,29 @@ pub(crate) fn has_tags(service: &Service, options: &QueryOptions) -> bool {
     wanted.all(|tag| service.tags.iter().any(|has| has.to_lowercase() == tag.to_lowercase()))
 }
 
-/// `?near`: without network coordinates the named node comes first and the others stay as they are.
-pub(crate) fn near<T>(items: &mut [T], options: &QueryOptions, server: &ServerState, node: impl Fn(&T) -> &str) {
-    let first = match options.near.as_str() {
+/// `?near`: by the estimated round trip from the named node, which comes first itself. Nodes without a coordinate come
+/// last; without one of the named node, the others stay as they are.
+pub(crate) fn near<T>(
+    items: &mut [T],
+    options: &QueryOptions,
+    server: &ServerState,
+    state: &State,
+    node: impl Fn(&T) -> &str,
+) {
+    let from = match options.near.as_str() {
         "" => return,
         "_agent" => &*server.node_name,
         name => name,
     };
-    items.sort_by_key(|item| !node(item).eq_ignore_ascii_case(first));
+    let distance = |name: &str| {
+        if name.eq_ignore_ascii_case(from) {
+            return -1.0;
+        }
+        let all = state.coordinates_of(from).flat_map(|a| {
+            let others = state.coordinates_of(name).filter(move |b| a.segment == b.segment);
+            others.map(move |b| a.coordinate.distance_to(&b.coordinate))
+        });
+        all.fold(f64::INFINITY, f64::min)
+    };
+    items.sort_by(|a, b| distance(node(a)).total_cmp(&distance(node(b))));
 }

@@ -67,7 +67,8 @@ fn algorithms() -> [&'static SignatureAlgorithm; 4] {
     [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ECDSA_P521_SHA512, &PKCS_RSA_SHA256]
 }
 
-/// A private key as PEM, `EC PRIVATE KEY` when it was made here. Prints as `(redacted)`; [`expose`](Self::expose) is the one way in.
+/// A private key as PEM, `EC PRIVATE KEY` for one of elliptic curves made here. Prints as `(redacted)`;
+/// [`expose`](Self::expose) is the one way in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PrivateKeyPem(String);

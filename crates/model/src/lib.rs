@@ -19,6 +19,7 @@
 pub mod acl;
 mod check;
 mod config_entry;
+mod coordinate;
 pub mod decode;
 mod definition;
 mod duration;
@@ -36,6 +37,7 @@ pub use config_entry::{
     ConfigEntry, EntryError, EntryKind, ProxyDefaults, ServiceDefaults, decode_config_entry_hcl,
     decode_config_entry_json, entry_of_node,
 };
+pub use coordinate::{Coordinate, NodeCoordinate};
 pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};

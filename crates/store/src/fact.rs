@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::acl::{AclPolicy, AclRole, AclToken, AuthMethod, BindingRule};
-use model::{ConfigEntry, EntryKind, HealthCheck, Intention, KvEntry, Node, OpaqueMap, Service, Session};
+use model::{
+    ConfigEntry, EntryKind, HealthCheck, Intention, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session,
+};
 use serde::{Deserialize, Serialize};
 
 /// A position in the history of the facts. 0 means "never".
@@ -72,6 +75,37 @@ pub struct CaRoot {
     pub rotated_out_at: u64,
 }
 
+/// How servers look after each other. Kept for those who read it back: one server has nobody to look after, and the
+/// servers of an etcd cluster leave it to etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Autopilot {
+    pub cleanup_dead_servers: bool,
+    pub last_contact_threshold: Duration,
+    pub max_trailing_logs: u64,
+    pub min_quorum: u64,
+    pub server_stabilization_time: Duration,
+    pub redundancy_zone_tag: String,
+    pub disable_upgrade_migration: bool,
+    pub upgrade_version_tag: String,
+}
+
+impl Default for Autopilot {
+    /// Consul's.
+    fn default() -> Self {
+        Self {
+            cleanup_dead_servers: true,
+            last_contact_threshold: Duration::from_millis(200),
+            max_trailing_logs: 250,
+            min_quorum: 0,
+            server_stabilization_time: Duration::from_secs(10),
+            redundancy_zone_tag: String::new(),
+            disable_upgrade_migration: false,
+            upgrade_version_tag: String::new(),
+        }
+    }
+}
+
 /// One stored value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Fact {
@@ -89,6 +123,8 @@ pub enum Fact {
     CaSerial(u64),
     Kv(Arc<KvEntry>),
     Session(Arc<Session>),
+    Coordinate(Arc<NodeCoordinate>),
+    Autopilot(Arc<Autopilot>),
     Acl(AclFact),
 }
 
@@ -132,6 +168,11 @@ pub enum Key {
     CaSerial,
     Kv(Arc<str>),
     Session(Arc<str>),
+    Coordinate {
+        node: Arc<str>,
+        segment: Arc<str>,
+    },
+    Autopilot,
     Acl(AclKey),
 }
 
@@ -170,6 +211,10 @@ impl Key {
         Self::Config { kind, name: name.into() }
     }
 
+    pub fn coordinate(node: &str, segment: &str) -> Self {
+        Self::Coordinate { node: lower(node), segment: segment.into() }
+    }
+
     pub fn intention(intention: &Intention) -> Self {
         let (source, destination) = (intention.source_name.as_str(), intention.destination_name.as_str());
         Self::Intention { source: source.into(), destination: destination.into() }
@@ -189,6 +234,8 @@ impl Fact {
             Self::CaSerial(_) => Key::CaSerial,
             Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
             Self::Session(session) => Key::Session(session.id.as_str().into()),
+            Self::Coordinate(place) => Key::coordinate(&place.node, &place.segment),
+            Self::Autopilot(_) => Key::Autopilot,
             Self::Acl(fact) => Key::Acl(fact.key()),
         }
     }

@@ -32,7 +32,7 @@ mod write;
 
 pub use backend::{Backend, Change, Changes, CommitError, File, FileError, FileOptions, Future, Memory, Snapshot};
 pub use error::Error;
-pub use fact::{AclFact, AclKey, Batch, CaConfig, CaRoot, CheckFact, Fact, Guard, Index, Key, Secret};
+pub use fact::{AclFact, AclKey, Autopilot, Batch, CaConfig, CaRoot, CheckFact, Fact, Guard, Index, Key, Secret};
 pub use state::{Instance, State, Stored};
 pub use store::{DEFAULT_WAIT, MAX_WAIT, Store};
 pub use watch::Topic;

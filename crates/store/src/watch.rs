@@ -35,6 +35,7 @@ pub enum Topic {
     Sessions,
     Session(Arc<str>),
     NodeSessions(Arc<str>),
+    Coordinates,
     AclTokens,
     AclPolicies,
     AclRoles,

@@ -78,7 +78,7 @@ async fn nodes(State(server): State<ServerState>, options: QueryOptions) -> Resu
     let (state, index) = server.read(&options, &[Topic::Nodes]).await?;
     let nodes = state.nodes().filter(|node| has_meta(node, &options)).map(NodeShape::from).collect();
     let mut nodes = filter.keep(nodes)?;
-    near(&mut nodes, &options, &server, |node| node.node);
+    near(&mut nodes, &options, &server, &state, |node| node.node);
     response::blocking(&options, index, &nodes)
 }
 
@@ -123,7 +123,7 @@ async fn service(
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
-    instances(&server, &options, &filter, index, &state.instances(&name))
+    instances(&server, &options, &filter, (&state, index), &state.instances(&name))
 }
 
 async fn connect(
@@ -134,19 +134,19 @@ async fn connect(
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
-    instances(&server, &options, &filter, index, &state.connect_instances(&name))
+    instances(&server, &options, &filter, (&state, index), &state.connect_instances(&name))
 }
 
 fn instances(
     server: &ServerState,
     options: &QueryOptions,
     filter: &Filter,
-    index: u64,
+    (state, index): (&store::State, u64),
     instances: &[Instance],
 ) -> Result<Response, Error> {
     let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
     let mut shapes = filter.keep(wanted.map(CatalogServiceShape::from).collect())?;
-    near(&mut shapes, options, server, |shape| shape.node);
+    near(&mut shapes, options, server, state, |shape| shape.node);
     response::blocking(options, index, &shapes)
 }
 

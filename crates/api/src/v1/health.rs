@@ -41,7 +41,7 @@ async fn checks(State(server): State<ServerState>, Rest(name): Rest, options: Qu
     let instances = instances.iter().filter(|instance| has_meta(&instance.node, &options));
     let own = instances.flat_map(|instance| &instance.checks).filter(|check| !check.check.service_id.is_empty());
     let mut checks = filter.keep(own.map(CheckShape::from).collect())?;
-    near(&mut checks, &options, &server, |check| check.node);
+    near(&mut checks, &options, &server, &state, |check| check.node);
     response::blocking(&options, index, &checks)
 }
 
@@ -59,7 +59,7 @@ async fn state(
     let in_state = |check: &&Stored<CheckFact>| wanted == "any" || check.check.status.as_str() == wanted;
     let found = state.checks().filter(in_state).filter(on_wanted_node);
     let mut checks = filter.keep(found.map(CheckShape::from).collect())?;
-    near(&mut checks, &options, &server, |check| check.node);
+    near(&mut checks, &options, &server, &state, |check| check.node);
     response::blocking(&options, index, &checks)
 }
 
@@ -71,7 +71,7 @@ async fn service(
     required(&name, "Missing service name")?;
     let (passing, filter) = wanted(&options)?;
     let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
-    instances(&server, &options, (passing, &filter), index, &state.instances(&name))
+    instances(&server, &options, (passing, &filter), (&state, index), &state.instances(&name))
 }
 
 async fn connect(
@@ -82,7 +82,7 @@ async fn connect(
     required(&name, "Missing service name")?;
     let (passing, filter) = wanted(&options)?;
     let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
-    instances(&server, &options, (passing, &filter), index, &state.connect_instances(&name))
+    instances(&server, &options, (passing, &filter), (&state, index), &state.connect_instances(&name))
 }
 
 /// `?passing`, and the filter.
@@ -99,14 +99,14 @@ fn instances(
     server: &ServerState,
     options: &QueryOptions,
     (passing, filter): (bool, &Filter),
-    index: u64,
+    (state, index): (&store::State, u64),
     instances: &[Instance],
 ) -> Result<Response, Error> {
     let healthy =
         |instance: &&Instance| !passing || instance.checks.iter().all(|check| check.check.status == Status::Passing);
     let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
     let mut shapes = filter.keep(wanted.filter(healthy).map(HealthShape::from).collect())?;
-    near(&mut shapes, options, server, |shape| shape.node.node);
+    near(&mut shapes, options, server, state, |shape| shape.node.node);
     let mut answer = response::blocking(options, index, &shapes)?;
     mark_cached(options, &mut answer);
     Ok(answer)

@@ -9,7 +9,7 @@ use super::{Name, State, leave, stored};
 use crate::fact::{AclFact, AclKey, Batch, CheckFact, Fact, Index, Key, lower};
 use crate::watch::Topic;
 
-const WHOLE_TABLES: [Topic; 12] = [
+const WHOLE_TABLES: [Topic; 13] = [
     Topic::Nodes,
     Topic::Services,
     Topic::Checks,
@@ -17,6 +17,7 @@ const WHOLE_TABLES: [Topic; 12] = [
     Topic::Intentions,
     Topic::Kvs,
     Topic::Sessions,
+    Topic::Coordinates,
     Topic::AclTokens,
     Topic::AclPolicies,
     Topic::AclRoles,
@@ -129,6 +130,16 @@ impl State {
             Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
             Fact::Acl(fact) => self.put_acl(fact, (created, modified), touched),
             Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
+            Fact::Coordinate(place) => {
+                let segment: Name = place.segment.as_str().into();
+                let places = self.coordinates.entry(lower(&place.node)).or_default();
+                let new = stored(place, places.get(&segment), created, modified);
+                places.insert(segment, new);
+                touched.topics.insert(Topic::Coordinates);
+            }
+            Fact::Autopilot(autopilot) => {
+                self.autopilot = Some(stored(autopilot, self.autopilot.as_ref(), created, modified));
+            }
         }
     }
 
@@ -173,6 +184,11 @@ impl State {
             Key::CaSerial => self.ca_serial = (0, 0),
             Key::Kv(key) => self.kv.delete_entry(key, touched),
             Key::Session(id) => self.kv.delete_session(id, touched),
+            Key::Coordinate { node, segment } => {
+                remove(&mut self.coordinates, node, segment);
+                touched.topics.insert(Topic::Coordinates);
+            }
+            Key::Autopilot => self.autopilot = None,
             Key::Acl(key) => self.delete_acl(key, touched),
         }
     }

@@ -12,10 +12,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet};
-use model::{ConfigEntry, EntryKind, Intention, Node, Service};
+use model::{ConfigEntry, EntryKind, Intention, Node, NodeCoordinate, Service};
 
 use crate::backend::Snapshot;
-use crate::fact::{CaConfig, CaRoot, CheckFact, Index, Key};
+use crate::fact::{Autopilot, CaConfig, CaRoot, CheckFact, Index, Key, lower};
 use crate::watch::Topic;
 
 /// The index of what has never changed.
@@ -65,6 +65,9 @@ pub struct State {
     ca_roots: OrdMap<Name, Stored<CaRoot>>,
     ca_serial: (u64, Index),
     kv: kv::Kv,
+    /// By node, then by segment.
+    coordinates: ByNode<NodeCoordinate>,
+    autopilot: Option<Stored<Autopilot>>,
     acl: acl::Acl,
     topics: HashMap<Topic, Index>,
 }
@@ -129,6 +132,8 @@ impl State {
             Key::CaSerial => self.ca_serial.1,
             Key::Kv(key) => self.kv.entry_revision(key),
             Key::Session(id) => self.kv.session_revision(id),
+            Key::Coordinate { node, segment } => of(self.coordinates.get(node).and_then(|places| places.get(segment))),
+            Key::Autopilot => of(self.autopilot.as_ref()),
             Key::Acl(key) => self.acl.revision(key),
         }
     }
@@ -163,6 +168,20 @@ impl State {
 
     pub fn intention_of(&self, source: &str, destination: &str) -> Option<&Stored<Intention>> {
         self.intentions.get(&(source.into(), destination.into()))
+    }
+
+    /// Without case; one for each segment of the node.
+    pub fn coordinates_of(&self, node: &str) -> impl Iterator<Item = &Stored<NodeCoordinate>> {
+        self.coordinates.get(&lower(node)).into_iter().flat_map(|places| places.values())
+    }
+
+    pub fn coordinates(&self) -> impl Iterator<Item = &Stored<NodeCoordinate>> {
+        self.coordinates.values().flat_map(|places| places.values())
+    }
+
+    /// None: nobody has said otherwise than the default.
+    pub fn autopilot(&self) -> Option<&Stored<Autopilot>> {
+        self.autopilot.as_ref()
     }
 
     pub fn ca_config(&self) -> Option<&Stored<CaConfig>> {

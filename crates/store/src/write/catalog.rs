@@ -181,6 +181,7 @@ fn remove_node(node: &str, state: &State, batch: &mut Batch) {
     // Checks and services first: they know their node while they go.
     batch.deletes.extend(state.checks_of(node).map(|fact| Key::check(node, &fact.check.check_id)));
     batch.deletes.extend(state.services_of(node).map(|service| Key::service(node, &service.id)));
+    batch.deletes.extend(state.coordinates_of(node).map(|place| Key::coordinate(node, &place.segment)));
     batch.deletes.extend(state.node(node).map(|_| Key::node(node)));
 }
 

@@ -6,6 +6,7 @@ mod catalog;
 mod config_entry;
 mod entry_rules;
 mod intention;
+mod operate;
 
 pub use acl::TokenRequest;
 pub use catalog::{Registration, Removal};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use model::{
-    Action, ConfigEntry, Connect, EntryKind, HealthCheck, Intention, KvEntry, Node, OpaqueMap, ProxyConfig,
-    ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceKind, Session, SessionBehavior, Status, Upstream,
-    Weights,
+    Action, ConfigEntry, Connect, Coordinate, EntryKind, HealthCheck, Intention, KvEntry, Node, NodeCoordinate,
+    OpaqueMap, ProxyConfig, ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceKind, Session,
+    SessionBehavior, Status, Upstream, Weights,
 };
 use serde_json::{Value, json};
-use store::{AclFact, CheckFact, Fact};
+use store::{AclFact, Autopilot, CheckFact, Fact};
 
-const KINDS: usize = 11;
+const KINDS: usize = 13;
 
 /// A new kind of fact needs an arm in [`some`]: without one this does not compile.
 fn number(fact: &Fact) -> usize {
@@ -28,6 +28,8 @@ fn number(fact: &Fact) -> usize {
         Fact::Kv(_) => 8,
         Fact::Session(_) => 9,
         Fact::Acl(_) => 10,
+        Fact::Coordinate(_) => 11,
+        Fact::Autopilot(_) => 12,
     }
 }
 
@@ -61,7 +63,13 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
         7 => Fact::CaSerial(rng.u64(..)),
         8 => Fact::Kv(Arc::new(entry_of_kv(rng))),
         9 => Fact::Session(Arc::new(session(rng))),
-        _ => Fact::Acl(acl(rng)),
+        10 => Fact::Acl(acl(rng)),
+        11 => Fact::Coordinate(Arc::new(NodeCoordinate {
+            node: name(rng),
+            segment: text(rng),
+            coordinate: Coordinate { error: rng.f64(), ..Coordinate::default() },
+        })),
+        _ => Fact::Autopilot(Arc::new(Autopilot { min_quorum: rng.u64(..), ..Autopilot::default() })),
     }
 }
 
