@@ -123,6 +123,7 @@ pub struct Member {
 /// A running mesh.
 pub struct Mesh {
     first: Member,
+    store: Store,
     insight: Arc<Insight>,
     server: Router,
     logs: Logs,
@@ -166,7 +167,7 @@ impl Mesh {
             .map(|listener| tokio::spawn(serve(listener, router.clone(), stopping.clone())))
             .collect();
         let first = Member { agent, client: api::in_process(router) };
-        Ok(Self { first, insight, server, logs: options.logs, http, stop, serving })
+        Ok(Self { first, store: state.store, insight, server, logs: options.logs, http, stop, serving })
     }
 
     /// Another node's agent in this process: its own local state, the same servers.
@@ -184,6 +185,11 @@ impl Mesh {
     /// The agent that answers on the HTTP port.
     pub fn member(&self) -> &Member {
         &self.first
+    }
+
+    /// The facts, for what serves them in another language than HTTP.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     pub fn client(&self) -> &Client {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use agent::Agent;
 use model::Node;
@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
 use crate::config::{self, AgentFlags, Config};
+use crate::dns_settings;
 use crate::logging;
 
 /// Why an agent did not start; one line for the terminal.
@@ -30,6 +31,8 @@ pub enum StartError {
     File { what: &'static str, path: String, source: std::io::Error },
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
+    #[error(transparent)]
+    Dns(#[from] dns::Error),
     #[error("a client agent of another server is not available yet: start with -dev, or with -server for one server")]
     ClientAgent,
 }
@@ -67,7 +70,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.serf_lan_port = config.serf_lan_port;
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
-    let reloader = Arc::new(Reloader { flags, slot: std::sync::OnceLock::new(), counter: reload });
+    let reloader = Arc::new(Reloader { flags, slot: OnceLock::new(), names: OnceLock::new(), counter: reload });
     let again = Arc::clone(&reloader);
     options.reload = action(move || {
         let result = again.reload();
@@ -79,7 +82,9 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     if let Some(refused) = agent.apply_definitions(config.services.clone(), config.checks.clone()).into_iter().next() {
         return Err(StartError::Definition(refused));
     }
-    print!("{}", banner(&config, mesh.http_addr()));
+    let names = dns_settings::serve(&config, mesh.store())?;
+    print!("{}", banner(&config, mesh.http_addr(), names.addresses().first().copied()));
+    let _ = reloader.names.set(names);
     for warning in warnings {
         warn!("{warning}");
     }
@@ -159,16 +164,17 @@ fn agent_config(config: &Config) -> agent::Config {
     }
 }
 
-fn banner(config: &Config, http: Option<SocketAddr>) -> String {
+fn banner(config: &Config, http: Option<SocketAddr>, dns: Option<SocketAddr>) -> String {
     let client = config.http.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ");
-    let port = http.map_or(-1, |address| i32::from(address.port()));
+    let port = |address: Option<SocketAddr>| address.map_or(-1, |address| i32::from(address.port()));
+    let (http, dns) = (port(http), port(dns));
     let rows = [
         ("Version", format!("'{}' (Meshglass {})", SPEAKS_CONSUL, env!("CARGO_PKG_VERSION"))),
         ("Node ID", format!("'{}'", config.node_id)),
         ("Node name", format!("'{}'", config.node_name)),
         ("Datacenter", format!("'{}' (Segment: '<all>')", config.datacenter)),
         ("Server", format!("{} (Bootstrap: false)", config.server || config.dev)),
-        ("Client Addr", format!("[{client}] (HTTP: {port}, HTTPS: -1, gRPC: -1, DNS: -1)")),
+        ("Client Addr", format!("[{client}] (HTTP: {http}, HTTPS: -1, gRPC: -1, DNS: {dns})")),
         ("Cluster Addr", format!("{} (LAN: -1, WAN: -1)", config.advertise_addr)),
         ("Encrypt", "Gossip: false, TLS-Outgoing: false, TLS-Incoming: false, Auto-Encrypt-TLS: false".to_owned()),
     ];
@@ -179,7 +185,8 @@ fn banner(config: &Config, http: Option<SocketAddr>) -> String {
 /// Reads the files again and applies what may change while an agent runs: services and checks.
 struct Reloader {
     flags: AgentFlags,
-    slot: std::sync::OnceLock<Arc<Agent>>,
+    slot: OnceLock<Arc<Agent>>,
+    names: OnceLock<dns::Server>,
     counter: watch::Sender<u64>,
 }
 
@@ -188,6 +195,9 @@ impl Reloader {
         let (config, warnings) = config::load(&self.flags).map_err(|error| error.to_string())?;
         for warning in warnings {
             warn!("{warning}");
+        }
+        if let Some(names) = self.names.get() {
+            names.reload(dns_settings::settings(&config));
         }
         let Some(agent) = self.slot.get() else { return Ok(()) };
         let refused = agent.apply_definitions(config.services, config.checks);

@@ -23,6 +23,8 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 mod dev;
+mod dns_settings;
+mod dns_view;
 mod facts;
 pub mod logging;
 mod resident;

@@ -13,12 +13,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("telemetry", &["model"]),
     ("client", &["model", "plan", "telemetry"]),
+    ("dns", &["model"]),
     ("proxy", &["model", "plan", "ca", "telemetry", "client"]),
     ("insight", &["model", "telemetry"]),
     ("agent", &["model", "plan", "ca", "client", "telemetry"]),
     ("api", &["model", "store", "ca", "plan", "telemetry", "insight", "agent", "client"]),
     ("ui", &["model", "insight", "telemetry"]),
-    ("meshglass", &["model", "store", "ca", "plan", "proxy", "telemetry", "insight", "client", "agent", "api", "ui"]),
+    (
+        "meshglass",
+        &["model", "store", "ca", "plan", "dns", "proxy", "telemetry", "insight", "client", "agent", "api", "ui"],
+    ),
 ];
 
 /// Pure crates know no I/O, clock, lock or runtime.

@@ -1,0 +1,19 @@
+//! From the agent's configuration to DNS being served.
+
+use std::sync::Arc;
+
+use dns::Name;
+use store::Store;
+
+use crate::config::Config;
+use crate::dns_view::Catalog;
+
+/// Serves DNS wherever the configuration says; nowhere when its port is switched off.
+pub fn serve(config: &Config, store: &Store) -> Result<dns::Server, dns::Error> {
+    dns::Server::start(&config.dns, settings(config), Arc::new(Catalog::new(store.clone())))
+}
+
+pub fn settings(config: &Config) -> dns::Config {
+    let domain = Name::parse(&config.domain.to_lowercase()).unwrap_or_else(Name::root);
+    dns::Config::new(domain, &config.datacenter)
+}

@@ -1,0 +1,95 @@
+//! The state as DNS reads it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use dns::{Instance, Lookup, Prepared, Source, Subject, View};
+use model::{ConfigEntry, EntryKind, Node, ServiceKind, Status};
+use store::{State, Store, Topic};
+
+/// The services of an ingress gateway when it stands in front of all of them.
+const EVERY_SERVICE: &str = "*";
+
+/// Gives the newest state.
+pub struct Catalog {
+    store: Store,
+}
+
+impl Catalog {
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl Source for Catalog {
+    fn view(&self) -> Arc<dyn View> {
+        Arc::new(Snapshot { state: self.store.state() })
+    }
+}
+
+/// The catalog at one index.
+struct Snapshot {
+    state: Arc<State>,
+}
+
+impl View for Snapshot {
+    fn revision(&self, subject: &Subject) -> u64 {
+        match subject {
+            Subject::Lookup(Lookup::Service(name)) => self.state.index_of(&[Topic::service(name)]),
+            Subject::Lookup(Lookup::Connect(name)) => self.state.index_of(&[Topic::connect(name)]),
+            Subject::Lookup(Lookup::Ingress(_)) => self.state.index(),
+            Subject::Addresses => self.state.index_of(&[Topic::Nodes, Topic::Services]),
+        }
+    }
+
+    fn instances(&self, lookup: &Lookup) -> Vec<Instance> {
+        let found = match lookup {
+            Lookup::Service(name) => self.state.instances(name),
+            Lookup::Connect(name) => self.state.connect_instances(name),
+            Lookup::Ingress(name) => self.gateways(name).flat_map(|gateway| self.state.instances(&gateway)).collect(),
+        };
+        let gateway = |instance: &store::Instance| instance.service.kind == ServiceKind::IngressGateway;
+        let ingress = matches!(lookup, Lookup::Ingress(_));
+        found.into_iter().filter(|instance| !ingress || gateway(instance)).map(instance).collect()
+    }
+
+    fn node(&self, name: &str) -> Option<Arc<Node>> {
+        self.state.node(name).map(|node| Arc::clone(&node.value))
+    }
+
+    fn node_at(&self, address: IpAddr) -> Option<Arc<Node>> {
+        let found = self.state.nodes().find(|node| node.address.parse() == Ok(address));
+        found.map(|node| Arc::clone(&node.value))
+    }
+
+    fn service_at(&self, address: IpAddr) -> Option<String> {
+        let services = self.state.nodes().flat_map(|node| self.state.services_of(&node.node));
+        let mut services = services.filter(|service| service.address.parse() == Ok(address));
+        services.next().map(|service| service.service.clone())
+    }
+
+    fn query(&self, _name: &str, _source: Option<IpAddr>) -> Option<Prepared> {
+        None
+    }
+}
+
+impl Snapshot {
+    /// The ingress gateways whose configuration names the service.
+    fn gateways(&self, service: &str) -> impl Iterator<Item = String> {
+        let entries = self.state.configs(Some(EntryKind::IngressGateway)).into_iter();
+        entries.filter(move |entry| leads_to(entry, service)).map(|entry| entry.name().to_owned())
+    }
+}
+
+fn leads_to(entry: &ConfigEntry, service: &str) -> bool {
+    let ConfigEntry::Other { body, .. } = entry else { return false };
+    let lists = |value: Option<&serde_json::Value>| value.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+    let services = lists(body.get("Listeners")).into_iter().flat_map(|listener| lists(listener.get("Services")));
+    let mut names = services.filter_map(|service| service.get("Name")?.as_str().map(str::to_owned));
+    names.any(|name| name == EVERY_SERVICE || name.eq_ignore_ascii_case(service))
+}
+
+fn instance(found: store::Instance) -> Instance {
+    let status = found.checks.iter().map(|check| check.check.status).max().unwrap_or(Status::Passing);
+    Instance { node: found.node.value, service: found.service.value, status }
+}
