@@ -1,5 +1,6 @@
 //! The whole HTTP surface: the parts' routers merged, and the manners every answer has.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write as _;
@@ -9,14 +10,15 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use client::Client;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use crate::json;
-use crate::query_options::Params;
+use crate::query_options::{Params, decode};
+use crate::response::GoForm;
 
 /// Bodies from this size on are compressed for clients that accept it.
 const GZIP_FROM_BYTES: usize = 1400;
@@ -57,27 +59,34 @@ impl App {
         let Self { router, dev } = self;
         let service = tower::service_fn(move |request: Request<Body>| {
             let router = router.clone();
-            async move { Ok::<_, Infallible>(answer(router, dev, request).await) }
+            async move { Ok::<_, Infallible>(answer(&router, dev, request).await) }
         });
         Router::new().fallback_service(service)
     }
 }
 
-async fn answer(router: Router, dev: bool, mut request: Request<Body>) -> Response {
-    if let Some(redirect) = redirect(&request) {
-        return redirect;
+async fn answer(router: &Router, dev: bool, mut request: Request<Body>) -> Response {
+    if let Some(clean) = clean(request.uri().path()) {
+        return redirect(request.uri(), &clean);
     }
     let api = request.uri().path().starts_with("/v1/");
     let method = request.method().clone();
     let pretty = dev || Params::parse(request.uri().query().unwrap_or_default()).has("pretty");
     let gzip = accepts_gzip(request.headers());
+    let uri = request.uri().clone();
     // The router answers HEAD wherever it answers GET; Consul refuses it, with the methods of the route.
     if api && method == Method::HEAD {
         *request.method_mut() = Method::OPTIONS;
     }
-    let Ok(mut response) = router.oneshot(request).await;
-    if response.extensions().get::<Unrouted>().is_some() || !api {
+    let Ok(mut response) = router.clone().oneshot(request).await;
+    if !api {
         return response;
+    }
+    if response.extensions().get::<Unrouted>().is_some() {
+        return match beneath(router, uri.path()).await {
+            Some(path) => redirect(&uri, &path),
+            None => response,
+        };
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response = method_not_allowed(&method, response.headers());
@@ -86,33 +95,45 @@ async fn answer(router: Router, dev: bool, mut request: Request<Body>) -> Respon
     finish(response, pretty, gzip).await
 }
 
-fn redirect<B>(request: &Request<B>) -> Option<Response> {
-    let path = request.uri().path();
-    let clean = if path == "/" { "/ui/".to_owned() } else { clean(path)? };
-    let html = format!("<a href=\"{}\">Moved Permanently</a>.\n\n", html_escape(&clean));
-    let location = match request.uri().query() {
-        Some(query) => format!("{clean}?{query}"),
-        None => clean,
+/// The path of the route that everything beneath `path` belongs to; Go's mux sends `/v1/kv` to `/v1/kv/`.
+async fn beneath(router: &Router, path: &str) -> Option<String> {
+    let path = format!("{path}/");
+    let request = Request::builder().method(Method::OPTIONS).uri(&path).body(Body::empty()).ok()?;
+    let Ok(response) = router.clone().oneshot(request).await;
+    response.extensions().get::<Unrouted>().is_none().then_some(path)
+}
+
+fn redirect(from: &Uri, to: &str) -> Response {
+    let location = match from.query() {
+        Some(query) => format!("{to}?{query}"),
+        None => to.to_owned(),
     };
+    let html = format!("<a href=\"{}\">Moved Permanently</a>.\n\n", html_escape(&location));
     let mut response = (StatusCode::MOVED_PERMANENTLY, html).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::LOCATION, HeaderValue::from_str(&location).ok()?);
-    Some(response)
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
 }
 
 fn html_escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&#34;")
 }
 
-/// The path without empty, `.` and `..` segments; none when it is clean already.
+/// The path without empty, `.` and `..` segments, escaped ones included; none when it is clean already.
 fn clean(path: &str) -> Option<String> {
-    let dirty = path.contains("//") || path.split('/').any(|segment| segment == "." || segment == "..");
+    if path == "/" {
+        return Some("/ui/".to_owned());
+    }
+    let decoded = if path.contains('%') { Cow::Owned(decode(path, false)) } else { Cow::Borrowed(path) };
+    let dirty = decoded.contains("//") || decoded.split('/').any(|segment| segment == "." || segment == "..");
     if !dirty {
         return None;
     }
     let mut kept: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
+    for segment in decoded.split('/') {
         match segment {
             "" | "." => {}
             ".." => {
@@ -121,8 +142,20 @@ fn clean(path: &str) -> Option<String> {
             segment => kept.push(segment),
         }
     }
-    let end = if path.ends_with('/') && !kept.is_empty() { "/" } else { "" };
-    Some(format!("/{}{end}", kept.join("/")))
+    let end = if decoded.ends_with('/') && !kept.is_empty() { "/" } else { "" };
+    Some(encode_path(&format!("/{}{end}", kept.join("/"))))
+}
+
+fn encode_path(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(char::from(byte)),
+            byte if b"-_.~/$&+,:;=@!*'()".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 fn method_not_allowed(method: &Method, headers: &HeaderMap) -> Response {
@@ -158,7 +191,9 @@ async fn finish(response: Response, pretty: bool, gzip: bool) -> Response {
     let compress = |size: usize| gzip && size >= GZIP_FROM_BYTES;
     let Some(size) = sized else { return response };
     let encoded = response.headers().contains_key(header::CONTENT_ENCODING);
-    if encoded || (!is_json && !compress(usize::try_from(size).unwrap_or(usize::MAX))) {
+    let go_form = response.extensions().get::<GoForm>().is_some();
+    let done = !is_json || (go_form && !pretty);
+    if encoded || (done && !compress(usize::try_from(size).unwrap_or(usize::MAX))) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
@@ -169,7 +204,7 @@ async fn finish(response: Response, pretty: bool, gzip: bool) -> Response {
             return crate::response::text(StatusCode::INTERNAL_SERVER_ERROR, text);
         }
     };
-    if is_json {
+    if !done {
         bytes = json::go_form(&bytes, pretty).into();
     }
     if compress(bytes.len())
@@ -305,9 +340,13 @@ mod tests {
 
     #[tokio::test]
     async fn unclean_paths_are_sent_to_the_clean_one() {
-        for (path, location) in
-            [("/", "/ui/"), ("/v1//thing?a=b", "/v1/thing?a=b"), ("/v1/./x/../thing", "/v1/thing"), ("//", "/")]
-        {
+        for (path, location) in [
+            ("/", "/ui/"),
+            ("/v1//thing?a=b", "/v1/thing?a=b"),
+            ("/v1/./x/../thing", "/v1/thing"),
+            ("//", "/"),
+            ("/v1/kv/%2Fa%20b", "/v1/kv/a%20b"),
+        ] {
             let (status, headers, _) = call("GET", path, None).await;
             assert_eq!(
                 (status, headers["location"].to_str().unwrap()),

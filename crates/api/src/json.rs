@@ -28,6 +28,32 @@ pub fn go_form(compact: &[u8], pretty: bool) -> Vec<u8> {
     out
 }
 
+/// Writes a string with its quotation marks, escaped as Go escapes it.
+pub(crate) fn go_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let plain = |byte: &u8| !matches!(byte, 0..0x20 | b'"' | b'\\' | b'<' | b'>' | b'&' | 0xE2);
+    if text.as_bytes().iter().all(plain) {
+        out.extend(text.as_bytes());
+    } else {
+        text.chars().for_each(|c| go_char(out, c));
+    }
+    out.push(b'"');
+}
+
+fn go_char(out: &mut Vec<u8>, c: char) {
+    match c {
+        '"' => out.extend(b"\\\""),
+        '\\' => out.extend(b"\\\\"),
+        '\n' => out.extend(b"\\n"),
+        '\r' => out.extend(b"\\r"),
+        '\t' => out.extend(b"\\t"),
+        '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+            out.extend(format!("\\u{:04x}", u32::from(c)).as_bytes());
+        }
+        c => out.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     depth: usize,
@@ -107,5 +133,11 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&go_form(compact.as_bytes(), true)), pretty);
         assert_eq!(go_form(br#""a&b""#, false), br#""a\u0026b""#);
         assert_eq!(go_form("\"\u{2028}é\"".as_bytes(), false), "\"\\u2028é\"".as_bytes());
+        for text in ["plain/key", "<a> & \"b\" \\ c", "tab\tline\n\u{1}", "\u{2028}é\u{2029}"] {
+            let mut out = Vec::new();
+            go_string(&mut out, text);
+            let known = serde_json::to_vec(text).unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&go_form(&known, false)), "{text:?}");
+        }
     }
 }

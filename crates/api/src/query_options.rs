@@ -36,6 +36,22 @@ impl Params {
         self.get(name).is_some()
     }
 
+    /// 400 when more than one of `names` is given.
+    pub(crate) fn refuse_conflict(&self, names: &[&str]) -> Result<(), Error> {
+        if names.iter().filter(|name| self.has(name)).count() < 2 {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("Conflicting flags: {}", self.encode())))
+    }
+
+    /// As Go writes a query: sorted by name.
+    fn encode(&self) -> String {
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort_by_key(|(name, _)| name);
+        let pairs = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -59,6 +75,27 @@ pub(crate) fn decode(text: &str, plus: bool) -> String {
         at += 1;
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Percent-encodes for a query; a space is `+`.
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A number as Go reads it, refused in Go's words.
+pub(crate) fn parse_uint(text: &str) -> Result<u64, Error> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let why = if digits { "value out of range" } else { "invalid syntax" };
+    let refused = || Error::Refused(format!("strconv.ParseUint: parsing {text:?}: {why}"));
+    if digits { text.parse().map_err(|_| refused()) } else { Err(refused()) }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -188,6 +225,10 @@ mod tests {
         assert_eq!(options.params.all("tag").collect::<Vec<_>>(), ["a", "b/c"]);
         assert_eq!(options.node_meta, [("k".to_owned(), "v:w".to_owned())]);
         assert_eq!(options.filter, "A == b");
+        let params = Params::parse("recurse&cas=b%2Fc&a+b");
+        let conflict = params.refuse_conflict(&["cas", "recurse"]).unwrap_err();
+        assert_eq!(conflict.to_string(), "Conflicting flags: a+b=&cas=b%2Fc&recurse=");
+        assert!(params.refuse_conflict(&["cas", "acquire"]).is_ok());
         for (query, text) in [
             ("index=-1", "Invalid index"),
             ("wait=5", "Invalid wait time"),

@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use bytes::Bytes;
+use http::StatusCode;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -51,6 +52,27 @@ pub async fn body(body: Body) -> Result<Bytes, Error> {
             let size = size.unwrap_or(BODY_LIMIT_BYTES as u64 + 1);
             Err(Error::TooLarge { size, limit: BODY_LIMIT_BYTES })
         }
+        Err(error) => Err(Error::Invalid(format!("reading the request body: {error}"))),
+    }
+}
+
+/// The whole body, or 413 with the name of the setting that limits it, in Consul's words.
+pub(crate) async fn limited(body: Body, limit: usize, setting: &str) -> Result<Bytes, Error> {
+    let size = http_body::Body::size_hint(&body).exact();
+    let too_large = || {
+        let size = size.unwrap_or(limit as u64 + 1);
+        let text = format!(
+            "Request body({size} bytes) too large, max size: {limit} bytes. \
+             See https://www.consul.io/docs/agent/options.html#{setting}."
+        );
+        Error::Status { status: StatusCode::PAYLOAD_TOO_LARGE, text }
+    };
+    if size.is_some_and(|size| size > limit as u64) {
+        return Err(too_large());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(error) => Err(Error::Invalid(format!("reading the request body: {error}"))),
     }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use model::{HealthCheck, Node, OpaqueMap, Service, Status};
-use store::{CheckFact, Registration, State, Store, Topic};
+use store::{CheckFact, Registration, SESSION_TTL_MIN, State, Store, Topic};
 
 use crate::authorizer::Authorizer;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
+use crate::request::BODY_LIMIT_BYTES;
 use crate::v1;
 
 /// What this server is called and where it is.
@@ -27,6 +28,7 @@ pub struct Identity {
     pub default_allow: bool,
     /// `connect.ca_config` of the agent's files: what the first root of a new cluster is made by.
     pub ca_config: OpaqueMap,
+    pub limits: Limits,
 }
 
 impl Default for Identity {
@@ -39,6 +41,30 @@ impl Default for Identity {
             server_port: 8300,
             default_allow: true,
             ca_config: OpaqueMap::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What an operator may set about keys and sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `limits.kv_max_value_size`
+    pub kv_value_bytes: usize,
+    /// `limits.txn_max_req_len`
+    pub txn_bytes: usize,
+    pub session_ttl_min: Duration,
+    /// `acl.enable_key_list_policy`: listing keys takes a right of its own.
+    pub key_list_policy: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            kv_value_bytes: BODY_LIMIT_BYTES,
+            txn_bytes: BODY_LIMIT_BYTES,
+            session_ttl_min: SESSION_TTL_MIN,
+            key_list_policy: false,
         }
     }
 }
@@ -52,6 +78,7 @@ pub struct ServerState {
     pub store: Store,
     pub datacenter: Arc<str>,
     pub(crate) default_allow: bool,
+    pub(crate) limits: Limits,
     node_name: Arc<str>,
     node_id: Arc<str>,
     started: SystemTime,
@@ -67,6 +94,7 @@ impl ServerState {
             store,
             datacenter: identity.datacenter.as_str().into(),
             default_allow: identity.default_allow,
+            limits: identity.limits,
             node_name: identity.node_name.as_str().into(),
             node_id: identity.node_id.as_str().into(),
             started: SystemTime::now(),
@@ -163,6 +191,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::config::router())
         .merge(v1::intention::router())
         .merge(v1::connect::router())
+        .merge(v1::kv::router())
         .merge(v1::status::router())
         .merge(v1::coordinate::router())
         .merge(v1::operator::router())

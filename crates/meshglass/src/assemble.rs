@@ -236,6 +236,7 @@ fn identity(options: &Options) -> Identity {
         server_port: config.server_port.unwrap_or(8300),
         default_allow: config.default_policy == model::Action::Allow,
         ca_config: options.ca_config.clone(),
+        ..Identity::default()
     }
 }
 

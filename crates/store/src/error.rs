@@ -20,6 +20,20 @@ pub enum Error {
     NoSuchIntention(String),
     #[error("Cannot delete non-existent intention: '{0}'")]
     NoIntentionToDelete(String),
+    #[error("missing session")]
+    MissingSession,
+    #[error("invalid session {0:?}")]
+    NoSuchSession(String),
+    #[error("failed session lookup: index error: {0}")]
+    SessionId(String),
+    #[error("Session TTL '{ttl}' invalid: {why}")]
+    SessionTtl { ttl: String, why: String },
+    #[error("Invalid Session TTL '{nanos}', must be between [{min}={max}]")]
+    SessionTtlRange { nanos: u128, min: String, max: String },
+    #[error("Missing check '{0}' registration")]
+    NoSuchCheck(String),
+    #[error("Check '{0}' is in critical state")]
+    CriticalCheck(String),
     /// What a config entry says cannot be.
     #[error("{0}")]
     Entry(String),

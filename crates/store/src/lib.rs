@@ -25,6 +25,7 @@
 mod backend;
 mod error;
 mod fact;
+mod lock_delay;
 mod state;
 mod store;
 mod watch;
@@ -36,4 +37,6 @@ pub use fact::{AclFact, AclKey, Autopilot, Batch, CaConfig, CaRoot, CheckFact, F
 pub use state::{Instance, State, Stored};
 pub use store::{DEFAULT_WAIT, MAX_WAIT, Store};
 pub use watch::Topic;
-pub use write::{Registration, Removal, TokenRequest};
+pub use write::{
+    KvCondition, KvWrite, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN, TokenRequest, session_id,
+};

@@ -11,8 +11,10 @@ use tokio::time::Instant;
 use crate::backend::{Backend, Change, Changes, CommitError};
 use crate::error::Error;
 use crate::fact::{Batch, Index};
+use crate::lock_delay::LockDelays;
 use crate::state::State;
 use crate::watch::{Topic, Watches};
+use crate::write::Aftermath;
 
 /// How long a blocking query waits when it does not say.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
@@ -35,6 +37,7 @@ struct Inner {
     /// Writers that were overtaken stand in line here instead of overtaking each other again.
     overtaken: Mutex<()>,
     expired: Expired,
+    lock_delays: LockDelays,
 }
 
 /// Names that nobody has kept alive and nobody has dealt with yet.
@@ -56,9 +59,12 @@ impl Store {
             watches: Watches::default(),
             overtaken: Mutex::new(()),
             expired: Expired::default(),
+            lock_delays: LockDelays::default(),
         });
         tokio::spawn(apply_all(Arc::downgrade(&inner), changes));
-        Ok(Self { inner })
+        let store = Self { inner };
+        store.grant_sessions().await?;
+        Ok(store)
     }
 
     /// Everything as it is now: cheap, immutable, consistent in itself.
@@ -155,6 +161,11 @@ impl Store {
         Err(Error::Contention(ATTEMPTS_LIMIT))
     }
 
+    /// Whether the lock of this key was lost with its session a moment ago.
+    pub(crate) fn lock_delayed(&self, key: &str) -> bool {
+        self.inner.lock_delays.holds(key)
+    }
+
     async fn applied(&self, index: Index) -> Result<(), Error> {
         let mut applied = self.inner.applied.subscribe();
         applied.wait_for(|now| *now >= index).await.map(|_| ()).map_err(|_| Error::Stopped)
@@ -182,13 +193,23 @@ async fn apply_all(store: Weak<Inner>, mut changes: Changes) {
         let Some(inner) = store.upgrade() else { return };
         let mut next = State::clone(&inner.state.load());
         let (mut touched, mut everything, mut expired) = (HashSet::new(), false, Vec::new());
+        let mut aftermath = Aftermath::default();
         for change in arrived.drain(..) {
             match change {
-                Change::Batch(index, batch) => touched.extend(next.apply(index, &batch)),
+                Change::Batch(index, batch) => {
+                    let before = Aftermath::is_possible(&batch).then(|| next.clone());
+                    touched.extend(next.apply(index, &batch));
+                    if let Some(before) = before {
+                        // Before anybody can see that a lock is free.
+                        inner.lock_delays.follow(&batch, &before);
+                        aftermath.look_at(&batch, &before, &next);
+                    }
+                }
                 Change::Snapshot(snapshot) => {
                     next = State::from_snapshot(&snapshot);
                     everything = true;
                 }
+                Change::Expired(name) if aftermath.take_expired(&name) => {}
                 Change::Expired(name) => expired.push(name),
             }
         }
@@ -203,6 +224,9 @@ async fn apply_all(store: Weak<Inner>, mut changes: Changes) {
         if !expired.is_empty() {
             inner.expired.names.lock().unwrap_or_else(PoisonError::into_inner).extend(expired);
             inner.expired.arrived.notify_one();
+        }
+        if !aftermath.is_empty() {
+            tokio::spawn(aftermath.settle(Store { inner }));
         }
     }
 }

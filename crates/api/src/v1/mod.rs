@@ -9,6 +9,7 @@ pub(crate) mod health;
 pub mod insight;
 pub(crate) mod intention;
 pub(crate) mod internal;
+pub(crate) mod kv;
 pub(crate) mod operator;
 pub(crate) mod selectors;
 pub mod shapes;

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::fact::{Batch, CheckFact, Fact, Index, Key};
 use crate::state::State;
 use crate::store::Store;
+use crate::write::session::end_dependents;
 
 /// What `PUT /v1/catalog/register` and an agent's sync write.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,7 @@ impl Store {
                 Removal::Service(id) => remove_service(node, id, state, &mut batch),
                 Removal::Check(id) => batch.deletes.extend(state.check(node, id).map(|_| Key::check(node, id))),
             }
+            end_dependents(state, &mut batch);
             Ok((batch, ()))
         };
         self.write(decide).await.map(|(index, ())| index)
@@ -103,6 +105,7 @@ fn decide(registration: &Registration, state: &State) -> Result<Batch, Error> {
     for fact in &registration.checks {
         decide_check(fact, registration, state, &mut batch)?;
     }
+    end_dependents(state, &mut batch);
     Ok(batch)
 }
 

@@ -6,7 +6,12 @@ mod catalog;
 mod config_entry;
 mod entry_rules;
 mod intention;
+mod kv;
 mod operate;
+mod session;
 
 pub use acl::TokenRequest;
 pub use catalog::{Registration, Removal};
+pub use kv::{KvCondition, KvWrite};
+pub(crate) use session::Aftermath;
+pub use session::{SESSION_TTL_MAX, SESSION_TTL_MIN, session_id};

@@ -1,0 +1,42 @@
+//! Locks that must rest, by the clock of this server: not a fact, since no two servers read the same clock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::fact::{Batch, Key};
+use crate::state::State;
+
+/// No lock rests longer than that.
+const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// Keys whose lock was lost with its session: the holder may not know it yet, so nobody else gets the lock for a while.
+#[derive(Default)]
+pub(crate) struct LockDelays {
+    until: Mutex<HashMap<Arc<str>, Instant>>,
+}
+
+impl LockDelays {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.lock().get(key).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// Learns from a batch that is about to be applied to `state`.
+    pub(crate) fn follow(&self, batch: &Batch, state: &State) {
+        for key in &batch.deletes {
+            let Key::Session(id) = key else { continue };
+            let Some(session) = state.session(id).filter(|session| !session.lock_delay.is_zero()) else { continue };
+            let now = Instant::now();
+            let mut until = self.lock();
+            until.retain(|_, until| *until > now);
+            let rest = now + session.lock_delay.min(LOCK_DELAY_MAX);
+            until.extend(state.kv_held_by(id).map(|entry| (entry.key.as_str().into(), rest)));
+        }
+    }
+}
