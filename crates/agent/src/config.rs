@@ -1,9 +1,13 @@
 //! What an agent is told when it starts.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{Action, Node};
+use model::{Action, Node, Token};
+
+use crate::tokens::TokenKind;
 
 /// Consul hands sidecars the ports 21000 to 21255.
 pub const SIDECAR_PORTS: RangeInclusive<u16> = 21000..=21255;
@@ -13,6 +17,13 @@ pub const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(60);
 /// How often critical checks are looked through for services to deregister.
 pub const REAP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Bytes of a check's output that are kept.
+pub const CHECK_OUTPUT_MAX_SIZE: usize = 4096;
+/// `deregister_critical_service_after` below this is raised to it.
+pub const SHORTEST_DEREGISTER: Duration = Duration::from_secs(60);
+/// Where the Docker engine listens unless `DOCKER_HOST` says otherwise.
+pub const DOCKER_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How an agent runs: who it is and its limits.
 #[derive(Debug, Clone)]
@@ -27,10 +38,34 @@ pub struct Config {
     pub check_update_interval: Duration,
     pub sync_interval: Duration,
     pub reap_interval: Duration,
+    pub shortest_deregister: Duration,
+    pub check_output_max_size: usize,
+    /// Checks keep their status only.
+    pub discard_check_output: bool,
+    /// Who may define checks that run programs.
+    pub scripts: Scripts,
+    /// `unix:///path` or `tcp://address:port`
+    pub docker_host: String,
+    /// Where registrations are kept; `None`: nowhere.
+    pub data_dir: Option<PathBuf>,
+    /// Tokens of the configuration.
+    pub tokens: BTreeMap<TokenKind, Token>,
+    /// Tokens set while the agent runs are kept in the data directory.
+    pub persist_tokens: bool,
     /// What decides over a call that no intention matches.
     pub default_policy: Action,
     /// True when access control is on: then the default policy is said to come from it.
     pub acl_enabled: bool,
+}
+
+/// Whose checks may run programs: whoever defines one runs what he likes with the agent's rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scripts {
+    Nobody,
+    /// `enable_local_script_checks`
+    Files,
+    /// `enable_script_checks`: the HTTP API too.
+    Everybody,
 }
 
 impl Config {
@@ -43,6 +78,14 @@ impl Config {
             check_update_interval: CHECK_UPDATE_INTERVAL,
             sync_interval: SYNC_INTERVAL,
             reap_interval: REAP_INTERVAL,
+            shortest_deregister: SHORTEST_DEREGISTER,
+            check_output_max_size: CHECK_OUTPUT_MAX_SIZE,
+            discard_check_output: false,
+            scripts: Scripts::Nobody,
+            docker_host: DOCKER_HOST.to_owned(),
+            data_dir: None,
+            tokens: BTreeMap::new(),
+            persist_tokens: false,
             default_policy: Action::Allow,
             acl_enabled: false,
         }

@@ -16,6 +16,8 @@ pub enum Error {
     Client(#[from] client::Error),
     #[error("making a certificate request for {service:?}: {reason}")]
     Csr { service: String, reason: String },
+    #[error("failed persisting {what} {id:?}: {source}")]
+    Save { what: &'static str, id: String, source: std::io::Error },
     #[error("no answer from the servers yet: {0}")]
     NotReady(String),
 }

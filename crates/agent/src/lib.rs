@@ -31,18 +31,25 @@ mod follow;
 mod intentions;
 mod leaf;
 mod local;
+mod md5;
 mod plans;
 mod roots;
 mod sidecar;
+mod storage;
 mod sync;
 mod syncer;
+mod tokens;
 mod validate;
 mod wire;
 
 pub use agent::{Agent, Decision, ServiceHealth};
-pub use config::{CHECK_UPDATE_INTERVAL, Config, REAP_INTERVAL, SIDECAR_PORTS, SYNC_INTERVAL};
+pub use config::{
+    CHECK_OUTPUT_MAX_SIZE, CHECK_UPDATE_INTERVAL, Config, DOCKER_HOST, REAP_INTERVAL, SHORTEST_DEREGISTER,
+    SIDECAR_PORTS, SYNC_INTERVAL, Scripts,
+};
 pub use error::Error;
 pub use leaf::Leaf;
 pub use plans::PlanVersion;
 pub use roots::Roots;
 pub use sidecar::sidecar_id;
+pub use tokens::{TokenKind, Tokens};

@@ -1,12 +1,17 @@
 //! What is registered on this agent and what its checks know: one value behind one lock, without tasks or I/O.
 
+mod alias;
+mod restore;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceAddress, ServiceDefinition, Status};
+pub(crate) use alias::{alias_verdict, unknown_service};
+use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceAddress, ServiceDefinition, Status, Token};
 
+use crate::config::{Config, Scripts};
 use crate::error::Error;
 use crate::sidecar;
 use crate::validate;
@@ -14,9 +19,6 @@ use crate::validate;
 /// Services and checks one agent takes; more are refused with a clear text.
 const SERVICE_LIMIT: usize = 20_000;
 const CHECK_LIMIT: usize = 60_000;
-/// `deregister_critical_service_after` below this is raised to it, as Consul does.
-const SHORTEST_REAP: Duration = Duration::from_secs(60);
-
 pub(crate) const NODE_MAINTENANCE: &str = "_node_maintenance";
 const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 
@@ -30,6 +32,7 @@ pub(crate) struct LocalService {
     pub managed: bool,
     /// From a definition file: goes when the file no longer has it.
     pub from_file: bool,
+    pub token: Token,
 }
 
 /// A registered check.
@@ -44,18 +47,51 @@ pub(crate) struct LocalCheck {
     pub from_file: bool,
 }
 
+/// What this agent's configuration says of registrations.
+#[derive(Debug, Clone)]
+struct Rules {
+    ports: RangeInclusive<u16>,
+    scripts: Scripts,
+    shortest_deregister: Duration,
+    discard_output: bool,
+}
+
+/// Ids of what is kept on disk and has changed or gone since it was last written there.
+#[derive(Debug, Default)]
+pub(crate) struct Unsaved {
+    pub services: BTreeSet<String>,
+    pub checks: BTreeSet<String>,
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     node: String,
-    ports: RangeInclusive<u16>,
+    rules: Rules,
     pub services: BTreeMap<String, LocalService>,
     pub checks: BTreeMap<String, LocalCheck>,
+    pub unsaved: Unsaved,
+    /// The checks that the files named when they were last applied.
+    file_checks: BTreeSet<String>,
     generations: u64,
 }
 
 impl State {
-    pub fn new(node: &str, ports: RangeInclusive<u16>) -> Self {
-        Self { node: node.to_owned(), ports, services: BTreeMap::new(), checks: BTreeMap::new(), generations: 0 }
+    pub fn new(config: &Config) -> Self {
+        let rules = Rules {
+            ports: config.sidecar_ports.clone(),
+            scripts: config.scripts,
+            shortest_deregister: config.shortest_deregister,
+            discard_output: config.discard_check_output,
+        };
+        Self {
+            node: config.node.node.clone(),
+            rules,
+            services: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            unsaved: Unsaved::default(),
+            file_checks: BTreeSet::new(),
+            generations: 0,
+        }
     }
 
     /// Registers a service, its checks and its sidecar; refuses all of it or takes all of it.
@@ -69,6 +105,9 @@ impl State {
             definition.service.id.clone_from(&definition.service.service);
         }
         validate::service(&definition)?;
+        for checks in [Some(&definition.checks), definition.sidecar.as_ref().map(|sidecar| &sidecar.checks)] {
+            checks.into_iter().flatten().try_for_each(|check| self.rules.admit(check, from_file))?;
+        }
         if self.services.len() >= SERVICE_LIMIT && !self.services.contains_key(&definition.service.id) {
             return Err(Error::Refused(format!("this agent takes no more than {SERVICE_LIMIT} services")));
         }
@@ -90,8 +129,9 @@ impl State {
         let id = sidecar::sidecar_id(&parent.id);
         let kept = self.services.get(&id).filter(|known| known.sidecar_of.is_some()).map(|known| known.service.port);
         let taken = self.services.values().map(|known| &known.service).chain([parent]);
-        let done =
-            sidecar::complete(parent, given, || kept.map_or_else(|| sidecar::lowest_free(&self.ports, &taken), Ok))?;
+        let done = sidecar::complete(parent, given, || {
+            kept.map_or_else(|| sidecar::lowest_free(&self.rules.ports, &taken), Ok)
+        })?;
         validate::service(&done)?;
         Ok(done)
     }
@@ -104,7 +144,7 @@ impl State {
         replace_checks: bool,
         from_file: bool,
     ) -> Result<(), Error> {
-        let ServiceDefinition { mut service, checks, .. } = definition;
+        let ServiceDefinition { mut service, checks, token, .. } = definition;
         tag_addresses(&mut service);
         let id = service.id.clone();
         let checks = number_checks(checks, &service);
@@ -113,18 +153,23 @@ impl State {
         }
         if replace_checks {
             let keep: BTreeSet<&str> = checks.iter().map(|check| check.id.as_str()).collect();
-            self.checks.retain(|check_id, check| {
-                check.health.service_id != id || check.definition.is_none() || keep.contains(check_id.as_str())
+            self.remove_checks(|check_id, check| {
+                check.health.service_id == id && check.definition.is_some() && !keep.contains(check_id)
             });
         }
-        for check in self.checks.values_mut().filter(|check| check.health.service_id == id) {
+        for (check_id, check) in self.checks.iter_mut().filter(|(_, check)| check.health.service_id == id) {
             check.health.service_name.clone_from(&service.service);
             check.health.service_tags.clone_from(&service.tags);
+            self.unsaved.checks.insert(check_id.clone());
         }
-        for check in checks {
+        for mut check in checks {
+            if check.token == Token::default() {
+                check.token.clone_from(&token);
+            }
             self.put_check(check, Some(&service), from_file);
         }
-        self.services.insert(id, LocalService { service, sidecar_of, managed, from_file });
+        self.unsaved.services.insert(id.clone());
+        self.services.insert(id, LocalService { service, sidecar_of, managed, from_file, token });
         Ok(())
     }
 
@@ -136,6 +181,7 @@ impl State {
         if check.id.is_empty() {
             return Err(Error::Invalid("Missing check name".to_owned()));
         }
+        self.rules.admit(&check, from_file)?;
         if self.checks.len() >= CHECK_LIMIT && !self.checks.contains_key(&check.id) {
             return Err(Error::Refused(format!("this agent takes no more than {CHECK_LIMIT} checks")));
         }
@@ -156,6 +202,9 @@ impl State {
     /// A check that is there already keeps what it knows, whatever the new definition says its first status is.
     fn put_check(&mut self, mut check: CheckDefinition, service: Option<&Service>, from_file: bool) {
         check.interval = check.interval.max(crate::checks::SHORTEST_INTERVAL);
+        if from_file {
+            self.file_checks.insert(check.id.clone());
+        }
         let before = self.checks.get(&check.id);
         let mut health = HealthCheck {
             node: self.node.clone(),
@@ -180,8 +229,24 @@ impl State {
             generation = same.then_some(before.generation);
         }
         let generation = generation.unwrap_or_else(|| self.next_generation());
-        let id = check.id.clone();
-        self.checks.insert(id, LocalCheck { definition: Some(check), health, critical_since, generation, from_file });
+        self.insert_check(LocalCheck { definition: Some(check), health, critical_since, generation, from_file });
+    }
+
+    fn insert_check(&mut self, check: LocalCheck) {
+        let id = check.health.check_id.clone();
+        self.unsaved.checks.insert(id.clone());
+        self.checks.insert(id, check);
+    }
+
+    fn remove_checks(&mut self, gone: impl Fn(&str, &LocalCheck) -> bool) {
+        let Self { checks, unsaved, .. } = self;
+        checks.retain(|id, check| {
+            let goes = gone(id, check);
+            if goes {
+                unsaved.checks.insert(id.clone());
+            }
+            !goes
+        });
     }
 
     fn next_generation(&mut self) -> u64 {
@@ -189,22 +254,31 @@ impl State {
         self.generations
     }
 
-    /// Removes a service, its checks and the sidecar made for it. An unknown one is no error, as in Consul 1.8.
+    /// Removes a service, its checks and the sidecar made for it; false when there is no such service.
     pub fn deregister(&mut self, id: &str) -> bool {
         let sidecar = sidecar::sidecar_id(id);
         let own = self.services.get(&sidecar).is_some_and(|s| s.sidecar_of.as_deref() == Some(id));
-        let gone = self.services.remove(id).is_some();
-        if own && gone {
-            self.services.remove(&sidecar);
+        if self.services.remove(id).is_none() {
+            return false;
         }
-        let services = &self.services;
-        self.checks.retain(|_, c| c.health.service_id.is_empty() || services.contains_key(&c.health.service_id));
+        self.unsaved.services.insert(id.to_owned());
+        if own {
+            self.services.remove(&sidecar);
+            self.unsaved.services.insert(sidecar.clone());
+        }
+        self.remove_checks(|_, check| {
+            let of = &check.health.service_id;
+            of == id || (own && *of == sidecar)
+        });
         self.settle_aliases();
-        gone
+        true
     }
 
     pub fn deregister_check(&mut self, id: &str) -> bool {
         let gone = self.checks.remove(id).is_some();
+        if gone {
+            self.unsaved.checks.insert(id.to_owned());
+        }
         self.settle_aliases();
         gone
     }
@@ -229,22 +303,26 @@ impl State {
         for id in gone {
             self.deregister(&id);
         }
-        let keep: BTreeSet<&str> =
-            checks.iter().map(|c| if c.id.is_empty() { c.name.as_str() } else { c.id.as_str() }).collect();
-        self.checks.retain(|id, c| !c.from_file || !c.health.service_id.is_empty() || keep.contains(id.as_str()));
+        self.file_checks.clear();
         let mut refused = Vec::new();
         for definition in services {
-            // A file replaces the checks of its service: what it no longer has, nobody else would remove.
-            refused.extend(self.register(definition, true, true).err());
+            refused.extend(self.register(definition, false, true).err());
         }
         for check in checks {
             refused.extend(self.register_check(check, true).err());
+        }
+        // A definition that was refused has checks nobody knows the ids of: theirs are not to vanish.
+        if refused.is_empty() {
+            let named = std::mem::take(&mut self.file_checks);
+            self.remove_checks(|id, check| check.from_file && !named.contains(id));
+            self.settle_aliases();
         }
         refused
     }
 
     /// Takes what a check found out. False when it changes nothing or the check was replaced meanwhile.
     pub fn report(&mut self, id: &str, generation: u64, status: Status, output: String) -> bool {
+        let output = if self.rules.discard_output { String::new() } else { output };
         let Some(check) = self.checks.get_mut(id).filter(|check| check.generation == generation) else {
             return false;
         };
@@ -296,8 +374,7 @@ impl State {
             ..HealthCheck::default()
         };
         let generation = self.next_generation();
-        self.checks
-            .insert(id, LocalCheck { definition: None, health, critical_since: None, generation, from_file: false });
+        self.insert_check(LocalCheck { definition: None, health, critical_since: None, generation, from_file: false });
         self.settle_aliases();
         Ok(())
     }
@@ -322,60 +399,31 @@ impl State {
         let late = self.checks.values().filter(|check| {
             let after = check.definition.as_ref().map_or(Duration::ZERO, |d| d.deregister_critical_service_after);
             let since = check.critical_since.filter(|_| !after.is_zero() && !check.health.service_id.is_empty());
-            since.is_some_and(|since| now.duration_since(since) > after.max(SHORTEST_REAP))
+            since.is_some_and(|since| now.duration_since(since) > after.max(self.rules.shortest_deregister))
         });
         late.map(|check| check.health.service_id.clone()).collect()
     }
-
-    /// Alias checks of this node take the worst of the aliased service's checks and the node's. An alias may alias a
-    /// service that has aliases, so this goes on until nothing changes, and ends because a status only gets worse or
-    /// better once per round.
-    fn settle_aliases(&mut self) {
-        for _ in 0..=self.checks.len() {
-            let found: Vec<(String, Status, String)> =
-                self.checks.iter().filter_map(|(id, check)| self.alias_finding(id, check)).collect();
-            let mut changed = false;
-            for (id, status, output) in found {
-                if let Some(check) = self.checks.get_mut(&id) {
-                    changed |= set(check, status, output);
-                }
-            }
-            if !changed {
-                break;
-            }
-        }
-    }
-
-    fn alias_finding<'a>(&'a self, id: &str, check: &'a LocalCheck) -> Option<(String, Status, String)> {
-        let CheckKind::Alias { node, service_id } = &check.definition.as_ref()?.kind else { return None };
-        if !node.is_empty() && *node != self.node {
-            return None;
-        }
-        // The service's own checks first: of two equally bad ones, these are the ones to name.
-        let of = |id: &'a str| self.checks.values().map(|c| &c.health).filter(move |c| c.service_id == id);
-        let nodes = if service_id.is_empty() { None } else { Some(of("")) };
-        let (status, output) = alias_verdict(of(service_id).chain(nodes.into_iter().flatten()));
-        // Both texts of a passing alias mean the same; changing one for the other would only be noise in the catalog.
-        let quiet = status == Status::Passing && check.health.status == status && !check.health.output.is_empty();
-        (!quiet).then(|| (id.to_owned(), status, output))
-    }
 }
 
-/// What an alias says of the checks it sees.
-pub(crate) fn alias_verdict<'a>(seen: impl Iterator<Item = &'a HealthCheck>) -> (Status, String) {
-    let mut count = 0;
-    let worst = seen.inspect(|_| count += 1).fold(None, |worst: Option<&HealthCheck>, check| match worst {
-        Some(worst) if worst.status >= check.status => Some(worst),
-        _ => Some(check),
-    });
-    match worst {
-        None => (Status::Passing, "No checks found.".to_owned()),
-        Some(check) if check.status == Status::Passing => (Status::Passing, "All checks passing.".to_owned()),
-        Some(check) => {
-            // Aliases that see each other (or themselves) would quote each other without end.
-            let quoted = if check.kind == "alias" { "" } else { &check.output };
-            (check.status, format!("Aliased check {:?} failing: {quoted}", check.name))
+impl Rules {
+    /// Whoever defines a check that runs programs runs what he likes with the agent's rights.
+    fn admit(&self, check: &CheckDefinition, from_file: bool) -> Result<(), Error> {
+        let allowed = match self.scripts {
+            Scripts::Everybody => true,
+            Scripts::Files => from_file,
+            Scripts::Nobody => false,
+        };
+        if allowed || !check.kind.runs_programs() {
+            return Ok(());
         }
+        Err(Error::Refused(if from_file {
+            "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or \
+             'enable_local_script_checks' to true"
+                .to_owned()
+        } else {
+            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
+                .to_owned()
+        }))
     }
 }
 

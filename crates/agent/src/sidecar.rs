@@ -62,7 +62,7 @@ fn default_checks(sidecar: &Service, parent_id: &str) -> Vec<CheckDefinition> {
         Ok(IpAddr::V6(ip)) => format!("[{ip}]:{}", sidecar.port),
         _ => format!("{host}:{}", sidecar.port),
     };
-    let mut listening = CheckDefinition::new("Connect Sidecar Listening", CheckKind::Tcp(address));
+    let mut listening = CheckDefinition::new("Connect Sidecar Listening", CheckKind::Tcp { address, tls: false });
     listening.interval = LISTENING_INTERVAL;
     let alias = CheckKind::Alias { node: String::new(), service_id: parent_id.to_owned() };
     vec![listening, CheckDefinition::new(&format!("Connect Sidecar Aliasing {parent_id}"), alias)]
@@ -119,7 +119,7 @@ mod tests {
         let proxy = service.proxy.as_ref().unwrap();
         assert_eq!((proxy.local_service_address.as_str(), proxy.local_service_port), ("127.0.0.1", 8080));
         assert_eq!((proxy.destination_service_name.as_str(), proxy.destination_service_id.as_str()), ("web", "web-1"));
-        assert_eq!(sidecar.checks[0].kind, CheckKind::Tcp("127.0.0.1:21003".into()));
+        assert_eq!(sidecar.checks[0].kind, CheckKind::Tcp { address: "127.0.0.1:21003".into(), tls: false });
         assert_eq!(sidecar.checks[0].name, "Connect Sidecar Listening");
         assert_eq!(sidecar.checks[1].name, "Connect Sidecar Aliasing web-1");
     }
@@ -144,7 +144,7 @@ mod tests {
         proxy.config.insert("bind_address".into(), "127.0.0.5".into());
         given.service.proxy = Some(proxy);
         let sidecar = complete(&parent(), &given, || Ok(0)).unwrap();
-        assert_eq!(sidecar.checks[0].kind, CheckKind::Tcp("127.0.0.5:1".into()));
+        assert_eq!(sidecar.checks[0].kind, CheckKind::Tcp { address: "127.0.0.5:1".into(), tls: false });
     }
 
     #[test]

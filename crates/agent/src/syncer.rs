@@ -84,7 +84,8 @@ impl<'a> Syncer<'a> {
         let held = self.held.iter().filter(|(_, until)| **until > now).map(|(id, _)| id.clone()).collect();
         for write in diff(&wanted, catalog, &held) {
             let (path, body) = write.request(&self.agent.config().node);
-            match self.agent.client().put(path, &body).await {
+            let token = self.agent.token_of(&write);
+            match self.agent.client().clone().with_token(token).put(path, &body).await {
                 Ok(_) => {
                     say(&write);
                     write.apply(catalog);

@@ -21,5 +21,5 @@ pub use config_entry::config_entry_body;
 pub use dial::Tls;
 pub use http::{Client, Error, Following, Raw, Server};
 pub use query::{Answer, Query, escape};
-pub use registration::registration;
+pub use registration::{check_registration, registration};
 pub use shapes::{AgentService, CatalogNode, ListedIntention, Member};

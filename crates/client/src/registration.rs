@@ -29,7 +29,7 @@ pub fn registration(definition: &ServiceDefinition) -> Value {
     }
     out.flag("EnableTagOverride", service.enable_tag_override);
     if !definition.checks.is_empty() {
-        out.put("Checks", definition.checks.iter().map(check).collect());
+        out.put("Checks", definition.checks.iter().map(check_registration).collect());
     }
     if let Some(config) = &service.proxy {
         out.put("Proxy", proxy(config));
@@ -81,44 +81,54 @@ fn mesh_gateway(out: &mut Object, mode: &str) {
     }
 }
 
-fn check(check: &CheckDefinition) -> Value {
+/// The body of `PUT /v1/agent/check/register`.
+pub fn check_registration(check: &CheckDefinition) -> Value {
     let mut out = Object::default();
     out.text("CheckID", &check.id).text("Name", &check.name).text("Notes", &check.notes);
-    let mut timed = true;
-    match &check.kind {
-        CheckKind::Ttl(ttl) => {
-            out.duration("TTL", *ttl);
-            timed = false;
-        }
-        CheckKind::Http { url, method, header, body, tls_skip_verify } => {
-            out.text("HTTP", url).text("Method", method).text("Body", body).flag("TLSSkipVerify", *tls_skip_verify);
-            if !header.is_empty() {
-                out.put("Header", json!(header));
-            }
-        }
-        CheckKind::Tcp(target) => {
-            out.text("TCP", target);
-        }
-        CheckKind::Grpc { target, tls, tls_skip_verify } => {
-            out.text("GRPC", target).flag("GRPCUseTLS", *tls).flag("TLSSkipVerify", *tls_skip_verify);
-        }
-        CheckKind::Alias { node, service_id } => {
-            out.text("AliasNode", node).text("AliasService", service_id);
-            timed = false;
-        }
-    }
-    if timed {
+    out.text("ServiceID", &check.service_id).text("Token", &check.token.0);
+    kind(&mut out, &check.kind);
+    if !matches!(check.kind, CheckKind::Ttl(_) | CheckKind::Alias { .. }) {
         out.duration("Interval", check.interval);
     }
     out.duration("Timeout", check.timeout)
+        .flag("TLSSkipVerify", check.tls_skip_verify)
+        .text("TLSServerName", &check.tls_server_name)
         .duration("DeregisterCriticalServiceAfter", check.deregister_critical_service_after)
         .number("SuccessBeforePassing", check.success_before_passing.into())
+        .number("FailuresBeforeWarning", check.failures_before_warning.into())
         .number("FailuresBeforeCritical", check.failures_before_critical.into())
         .number("OutputMaxSize", check.output_max_size as u64);
     if let Some(status) = check.initial_status {
         out.text("Status", status.as_str());
     }
     Value::Object(out.0)
+}
+
+fn kind(out: &mut Object, kind: &CheckKind) {
+    match kind {
+        CheckKind::Ttl(ttl) => out.duration("TTL", *ttl),
+        CheckKind::Http(http) => {
+            if !http.header.is_empty() {
+                out.put("Header", json!(http.header));
+            }
+            out.text("HTTP", &http.url)
+                .text("Method", &http.method)
+                .text("Body", &http.body)
+                .flag("DisableRedirects", http.disable_redirects)
+        }
+        CheckKind::Tcp { address, tls } => out.text("TCP", address).flag("TCPUseTLS", *tls),
+        CheckKind::Udp(address) => out.text("UDP", address),
+        CheckKind::Grpc { target, tls } => out.text("GRPC", target).flag("GRPCUseTLS", *tls),
+        // TLS is what an agent takes for meant.
+        CheckKind::H2Ping { address, tls } => out.text("H2PING", address).put("H2PingUseTLS", json!(tls)),
+        CheckKind::Script(args) => out.put("Args", json!(args)),
+        CheckKind::Docker(command) => out
+            .text("DockerContainerID", &command.container)
+            .text("Shell", &command.shell)
+            .put("Args", json!(command.args)),
+        CheckKind::OsService(name) => out.text("OSService", name),
+        CheckKind::Alias { node, service_id } => out.text("AliasNode", node).text("AliasService", service_id),
+    };
 }
 
 /// A JSON object that leaves out what is empty.
@@ -169,7 +179,7 @@ mod tests {
         };
         let definition = ServiceDefinition {
             service,
-            checks: vec![CheckDefinition::new("up", CheckKind::Tcp("127.0.0.1:80".to_owned()))],
+            checks: vec![CheckDefinition::new("up", CheckKind::Tcp { address: "127.0.0.1:80".to_owned(), tls: false })],
             sidecar: Some(Box::new(sidecar)),
             ..ServiceDefinition::default()
         };
@@ -182,5 +192,50 @@ mod tests {
                     "Upstreams": [{ "DestinationName": "db", "LocalBindPort": 9191 }] } } },
             })
         );
+    }
+    #[test]
+    fn what_is_written_of_a_check_is_read_back_equal() {
+        let text = |text: &str| text.to_owned();
+        let docker = model::DockerCommand { container: text("c"), shell: text("sh"), args: vec![text("x")] };
+        let http = model::HttpRequest {
+            url: text("http://h/"),
+            method: text("PUT"),
+            header: [(text("A"), vec![text("1"), text("2")])].into(),
+            body: text("b"),
+            disable_redirects: true,
+        };
+        for kind in [
+            CheckKind::Ttl(Duration::from_millis(1500)),
+            CheckKind::Http(http),
+            CheckKind::Tcp { address: text("h:1"), tls: true },
+            CheckKind::Udp(text("h:1")),
+            CheckKind::Grpc { target: text("h:1/s"), tls: true },
+            CheckKind::H2Ping { address: text("h:1"), tls: false },
+            CheckKind::H2Ping { address: text("h:1"), tls: true },
+            CheckKind::Script(vec![text("/bin/true"), String::new()]),
+            CheckKind::Docker(docker),
+            CheckKind::OsService(text("nginx")),
+            CheckKind::Alias { node: text("n"), service_id: text("s") },
+        ] {
+            let timed = !matches!(kind, CheckKind::Ttl(_) | CheckKind::Alias { .. });
+            let definition = CheckDefinition {
+                id: text("id"),
+                service_id: text("web"),
+                token: model::Token(text("t")),
+                interval: if timed { Duration::from_secs(7) } else { Duration::ZERO },
+                timeout: Duration::from_secs(3),
+                tls_skip_verify: true,
+                tls_server_name: text("n"),
+                initial_status: Some(model::Status::Warning),
+                success_before_passing: 1,
+                failures_before_warning: 2,
+                failures_before_critical: 3,
+                deregister_critical_service_after: Duration::from_secs(90),
+                output_max_size: 10,
+                ..CheckDefinition::new("name", kind)
+            };
+            let body = check_registration(&definition).to_string();
+            assert_eq!(model::decode_check_json(body.as_bytes()), Ok(definition), "{body}");
+        }
     }
 }

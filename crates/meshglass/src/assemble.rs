@@ -14,7 +14,7 @@ use api::server::{Identity, ServerState};
 use axum::Router;
 use client::Client;
 use insight::Insight;
-use model::{ConfigEntry, Node, OpaqueMap};
+use model::{CheckDefinition, ConfigEntry, Node, OpaqueMap, ServiceDefinition};
 use store::{Backend, File, FileError, FileOptions, Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -37,6 +37,8 @@ pub enum Error {
     DataDir(#[from] FileError),
     #[error("{0}")]
     Server(String),
+    #[error("a definition was refused: {0}")]
+    Definition(agent::Error),
 }
 
 /// Where a server keeps its facts.
@@ -83,6 +85,9 @@ pub struct Options {
     pub entries: Vec<ConfigEntry>,
     /// What the first root of the certificate authority is made by.
     pub ca_config: OpaqueMap,
+    /// What the definition files say at the start.
+    pub services: Vec<ServiceDefinition>,
+    pub checks: Vec<CheckDefinition>,
 }
 
 impl Options {
@@ -100,6 +105,8 @@ impl Options {
             serf_lan_port: 8301,
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
+            services: Vec::new(),
+            checks: Vec::new(),
         }
     }
 }
@@ -150,7 +157,11 @@ impl Mesh {
         let insight = Arc::new(Insight::new());
         let server = api::server::router(state.clone());
         let client = api::in_process(api::App::new(false).merge(server.clone()).into_router());
-        let agent = Agent::start(options.agent.clone(), client);
+        let (services, checks) = (options.services.clone(), options.checks.clone());
+        let (agent, refused) = Agent::start_with(options.agent.clone(), client, services, checks);
+        if let Some(refused) = refused.into_iter().next() {
+            return Err(Error::Definition(refused));
+        }
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
         let agent_state = agent_state(&agent, &insight, &options);
         let router = api::App::new(options.dev)

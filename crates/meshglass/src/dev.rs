@@ -25,8 +25,6 @@ pub enum StartError {
     Config(#[from] config::ConfigError),
     #[error(transparent)]
     Mesh(#[from] assemble::Error),
-    #[error("a definition was refused: {0}")]
-    Definition(agent::Error),
     #[error("{what} {path}: {source}")]
     File { what: &'static str, path: String, source: std::io::Error },
     #[error("waiting for signals: {0}")]
@@ -70,6 +68,8 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.serf_lan_port = config.serf_lan_port;
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
+    options.services = config.services.clone();
+    options.checks = config.checks.clone();
     let reloader = Arc::new(Reloader { flags, slot: OnceLock::new(), names: OnceLock::new(), counter: reload });
     let again = Arc::clone(&reloader);
     options.reload = action(move || {
@@ -79,9 +79,6 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     let mesh = Mesh::start(options).await?;
     let agent = Arc::clone(&mesh.member().agent);
     let _ = reloader.slot.set(Arc::clone(&agent));
-    if let Some(refused) = agent.apply_definitions(config.services.clone(), config.checks.clone()).into_iter().next() {
-        return Err(StartError::Definition(refused));
-    }
     let names = dns_settings::serve(&config, mesh.store())?;
     print!("{}", banner(&config, mesh.http_addr(), names.addresses().first().copied()));
     let _ = reloader.names.set(names);
@@ -160,6 +157,10 @@ fn agent_config(config: &Config) -> agent::Config {
         sidecar_ports: config.sidecar_ports.clone(),
         check_update_interval: config.check_update_interval,
         default_policy: config.default_intention_policy,
+        check_output_max_size: config.check_output_max_size,
+        scripts: config.scripts,
+        docker_host: config.docker_host.clone(),
+        data_dir: config.data_dir.clone(),
         ..agent::Config::new(node)
     }
 }

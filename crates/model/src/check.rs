@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Token;
+
 /// The state of a check. Ordered from best to worst, so that the worst of several is `max`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,7 +53,7 @@ pub struct HealthCheck {
     pub service_id: String,
     pub service_name: String,
     pub service_tags: Vec<String>,
-    /// `tcp`, `http`, `ttl`, `grpc`, `alias`, `maintenance`; empty for a check that was put into the catalog by hand.
+    /// The word of a [`CheckKind`], or `maintenance`; empty for a check that was put into the catalog by hand.
     #[serde(rename = "Type")]
     pub kind: String,
 }
@@ -61,20 +63,29 @@ pub struct HealthCheck {
 pub enum CheckKind {
     /// The application reports; silence for longer than this is critical.
     Ttl(Duration),
-    Http {
-        url: String,
-        method: String,
-        header: BTreeMap<String, Vec<String>>,
-        body: String,
-        tls_skip_verify: bool,
+    Http(HttpRequest),
+    Tcp {
+        address: String,
+        tls: bool,
     },
-    Tcp(String),
+    /// `host:port`; silence is success, as nobody need answer a datagram.
+    Udp(String),
     /// `host:port[/service]`
     Grpc {
         target: String,
         tls: bool,
-        tls_skip_verify: bool,
     },
+    /// An HTTP/2 ping.
+    H2Ping {
+        address: String,
+        tls: bool,
+    },
+    /// A program and its arguments; the exit code decides.
+    Script(Vec<String>),
+    /// The same, inside a container.
+    Docker(DockerCommand),
+    /// A service of the operating system, by its name.
+    OsService(String),
     /// Takes the worst state of a service of this or another node.
     Alias {
         node: String,
@@ -82,16 +93,44 @@ pub enum CheckKind {
     },
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpRequest {
+    pub url: String,
+    /// Empty: `GET`.
+    pub method: String,
+    pub header: BTreeMap<String, Vec<String>>,
+    pub body: String,
+    pub disable_redirects: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerCommand {
+    pub container: String,
+    /// Kept for whoever reads the definition: the arguments are run as they are.
+    pub shell: String,
+    pub args: Vec<String>,
+}
+
 impl CheckKind {
     /// The word in the `Type` field of answers.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Ttl(_) => "ttl",
-            Self::Http { .. } => "http",
-            Self::Tcp(_) => "tcp",
+            Self::Http(_) => "http",
+            Self::Tcp { .. } => "tcp",
+            Self::Udp(_) => "udp",
             Self::Grpc { .. } => "grpc",
+            Self::H2Ping { .. } => "h2ping",
+            Self::Script(_) => "script",
+            Self::Docker(_) => "docker",
+            Self::OsService(_) => "os_service",
             Self::Alias { .. } => "alias",
         }
+    }
+
+    /// True for what runs a program of the definition's choice: an agent does so only when it is told that it may.
+    pub fn runs_programs(&self) -> bool {
+        matches!(self, Self::Script(_) | Self::Docker(_))
     }
 }
 
@@ -106,15 +145,23 @@ pub struct CheckDefinition {
     pub service_id: String,
     pub kind: CheckKind,
     pub interval: Duration,
-    /// Zero: the kind's default (10 s).
+    /// Zero: the kind's default (10 s; 30 s for programs).
     pub timeout: Duration,
+    /// Whoever answers is taken for the service.
+    pub tls_skip_verify: bool,
+    /// The name the certificate must carry, when it is not the host's.
+    pub tls_server_name: String,
     pub initial_status: Option<Status>,
     pub success_before_passing: u32,
+    /// Zero: as many as before critical.
+    pub failures_before_warning: u32,
     pub failures_before_critical: u32,
     /// Zero: never.
     pub deregister_critical_service_after: Duration,
-    /// Bytes of output kept; zero: the default (4096).
+    /// Bytes of output kept; zero: what the agent keeps of every check.
     pub output_max_size: usize,
+    /// With which the check is written to the catalog.
+    pub token: Token,
 }
 
 impl CheckDefinition {
@@ -127,11 +174,15 @@ impl CheckDefinition {
             kind,
             interval: Duration::from_secs(10),
             timeout: Duration::ZERO,
+            tls_skip_verify: false,
+            tls_server_name: String::new(),
             initial_status: None,
             success_before_passing: 0,
+            failures_before_warning: 0,
             failures_before_critical: 0,
             deregister_critical_service_after: Duration::ZERO,
             output_max_size: 0,
+            token: Token::default(),
         }
     }
 }

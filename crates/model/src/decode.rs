@@ -41,8 +41,6 @@ pub enum ProblemKind {
     BadDuration(String),
     /// A value that is understood and must not be.
     Invalid(String),
-    /// A part of Consul that is not there yet.
-    Unsupported(String),
 }
 
 impl Problem {
@@ -52,7 +50,7 @@ impl Problem {
             ProblemKind::UnknownKey { .. } => return one_line(format!("invalid config key {}", self.path)),
             ProblemKind::WrongType { expected, got } => format!("expected {expected}, got {got}"),
             ProblemKind::BadDuration(text) => format!("expected a duration such as \"10s\", got {text:?}"),
-            ProblemKind::Invalid(text) | ProblemKind::Unsupported(text) => text.clone(),
+            ProblemKind::Invalid(text) => text.clone(),
         };
         one_line(if self.path.is_empty() { reason } else { format!("{}: {reason}", self.path) })
     }

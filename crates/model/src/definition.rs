@@ -52,6 +52,16 @@ impl Definitions {
     }
 }
 
+/// Namespaces and partitions: there is one of each, and a client that names it is right.
+fn no_tenancy(decoder: &mut Decoder, fields: &mut Fields<'_>) {
+    for (key, noun) in [("namespace", "Namespaces are"), ("partition", "Partitions are")] {
+        let (at, path) = (fields.at, fields.path_of(key));
+        if !["", "default"].contains(&fields.text(decoder, key).as_str()) {
+            decoder.invalid(at, &path, format!("Invalid {key}: {noun} a Consul Enterprise feature"));
+        }
+    }
+}
+
 /// `consul validate` takes a service without a name; an agent that is to run it cannot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {

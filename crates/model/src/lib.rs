@@ -32,7 +32,7 @@ mod service;
 mod settings;
 mod spiffe;
 
-pub use check::{CheckDefinition, CheckKind, HealthCheck, Status};
+pub use check::{CheckDefinition, CheckKind, DockerCommand, HealthCheck, HttpRequest, Status};
 pub use config_entry::{
     ConfigEntry, EntryError, EntryKind, ProxyDefaults, ServiceDefaults, decode_config_entry_hcl,
     decode_config_entry_json, entry_of_node,

@@ -9,6 +9,8 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::Status;
 
+use super::tls::Trust;
+
 const METHOD: &str = "/grpc.health.v1.Health/Check";
 const ANSWER_LIMIT_BYTES: usize = 16 << 10;
 /// `HealthCheckResponse.ServingStatus`
@@ -16,9 +18,9 @@ const STATES: [&str; 4] = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN
 const SERVING: u64 = 1;
 
 /// `target` is `host:port[/service]`.
-pub(super) async fn probe(target: &str, tls: bool, skip_verify: bool, limit: Duration) -> (Status, String) {
+pub(super) async fn probe(target: &str, tls: Option<&Trust<'_>>, limit: Duration) -> (Status, String) {
     let (address, service) = target.split_once('/').unwrap_or((target, ""));
-    let verdict = match tokio::time::timeout(limit, ask(address, service, tls, skip_verify, limit)).await {
+    let verdict = match tokio::time::timeout(limit, ask(address, service, tls, limit)).await {
         Ok(Ok(SERVING)) => return (Status::Passing, format!("gRPC check {target}: success")),
         Ok(Ok(state)) => usize::try_from(state)
             .ok()
@@ -30,9 +32,9 @@ pub(super) async fn probe(target: &str, tls: bool, skip_verify: bool, limit: Dur
     (Status::Critical, format!("gRPC check {target}: {verdict}"))
 }
 
-async fn ask(address: &str, service: &str, tls: bool, skip_verify: bool, limit: Duration) -> Result<u64, String> {
+async fn ask(address: &str, service: &str, tls: Option<&Trust<'_>>, limit: Duration) -> Result<u64, String> {
     let stream = super::dial(address, limit).await?;
-    let scheme = if tls { "https" } else { "http" };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let uri: Uri = format!("{scheme}://{address}{METHOD}").parse().map_err(|e| format!("{e}"))?;
     let request = Request::post(uri)
         .header("content-type", "application/grpc")
@@ -40,9 +42,8 @@ async fn ask(address: &str, service: &str, tls: bool, skip_verify: bool, limit: 
         .header("user-agent", "Consul Health Check")
         .body(Full::new(encode(service)))
         .map_err(|e| e.to_string())?;
-    if tls {
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        let stream = super::tls::connect(stream, host, skip_verify, b"h2").await?;
+    if let Some(trust) = tls {
+        let stream = super::tls::connect(stream, address, trust, Some(b"h2")).await?;
         exchange(TokioIo::new(stream), request).await
     } else {
         exchange(TokioIo::new(stream), request).await

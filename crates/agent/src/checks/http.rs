@@ -1,6 +1,5 @@
 //! Does a URL answer with success?
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,30 +8,29 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use model::Status;
+use model::{HttpRequest, Status};
+
+use super::output::Tail;
+use super::tls::Trust;
 
 const REDIRECT_LIMIT: usize = 10;
-/// A body is read to its end to say how long it was, but no longer than this.
+/// A body is read to its end, which is what is kept of it, but no further than this.
 const BODY_LIMIT_BYTES: usize = 8 << 20;
 /// What Consul sends, and what applications filter from their logs.
 const USER_AGENT: &str = "Consul Health Check";
 const ACCEPT: &str = "text/plain, text/*, */*";
 
-/// What to send.
-pub(super) struct Request<'a> {
-    pub url: &'a str,
-    pub method: &'a str,
-    pub header: &'a BTreeMap<String, Vec<String>>,
-    pub body: &'a str,
-    pub skip_verify: bool,
-}
-
-pub(super) async fn probe(request: &Request<'_>, limit: Duration, output: usize) -> (Status, String) {
-    let method = match request.method {
+pub(super) async fn probe(
+    request: &HttpRequest,
+    trust: &Trust<'_>,
+    limit: Duration,
+    output: usize,
+) -> (Status, String) {
+    let method = match request.method.as_str() {
         "" => "GET",
         method => method,
     };
-    match tokio::time::timeout(limit, ask(request, method, limit, output)).await {
+    match tokio::time::timeout(limit, ask(request, method, trust, limit, output)).await {
         Ok(Ok((code, body))) => {
             let status = match code {
                 code if code.is_success() => Status::Passing,
@@ -57,17 +55,21 @@ fn verb(method: &str) -> String {
 }
 
 async fn ask(
-    request: &Request<'_>,
+    request: &HttpRequest,
     method: &str,
+    trust: &Trust<'_>,
     limit: Duration,
     output: usize,
 ) -> Result<(StatusCode, String), String> {
     let mut uri: Uri = request.url.parse().map_err(|e| format!("{e}"))?;
     let mut method = Method::from_bytes(method.as_bytes()).map_err(|e| e.to_string())?;
     for _ in 0..=REDIRECT_LIMIT {
-        let answer = send(request, &uri, method.clone(), limit).await?;
+        let answer = send(request, &uri, method.clone(), trust, limit).await?;
         let location = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-        match location.filter(|_| redirects(answer.status())).and_then(|to| resolve(&uri, to)) {
+        match location
+            .filter(|_| !request.disable_redirects && redirects(answer.status()))
+            .and_then(|to| resolve(&uri, to))
+        {
             Some(next) => {
                 // As browsers and Go do: only 307 and 308 repeat the method.
                 if !matches!(answer.status().as_u16(), 307 | 308) && method != Method::HEAD {
@@ -101,9 +103,10 @@ fn resolve(from: &Uri, to: &str) -> Option<Uri> {
 }
 
 async fn send(
-    request: &Request<'_>,
+    request: &HttpRequest,
     uri: &Uri,
     method: Method,
+    trust: &Trust<'_>,
     limit: Duration,
 ) -> Result<http::Response<Incoming>, String> {
     let host = uri.host().ok_or("no Host in request URL")?;
@@ -123,15 +126,14 @@ async fn send(
             out = out.header(name, value);
         }
     }
-    for (name, values) in request.header {
+    for (name, values) in &request.header {
         for value in values {
             out = out.header(name, value);
         }
     }
     let out = out.body(Full::new(Bytes::copy_from_slice(request.body.as_bytes()))).map_err(|e| e.to_string())?;
     if tls {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let stream = super::tls::connect(stream, bare, request.skip_verify, b"http/1.1").await?;
+        let stream = super::tls::connect(stream, host, trust, Some(b"http/1.1")).await?;
         exchange(TokioIo::new(stream), out).await
     } else {
         exchange(TokioIo::new(stream), out).await
@@ -151,22 +153,16 @@ where
     })
 }
 
+/// The end of the body, as long a one as is kept.
 async fn read(mut body: Incoming, limit: usize) -> Result<String, String> {
-    let mut kept = Vec::new();
-    let mut total = 0;
+    let mut tail = Tail::new(limit);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| e.to_string())?;
         let Ok(data) = frame.into_data() else { continue };
-        total += data.len();
-        let room = limit.saturating_sub(kept.len()).min(data.len());
-        kept.extend_from_slice(&data[..room]);
-        if total > BODY_LIMIT_BYTES {
+        tail.push(&data);
+        if tail.total() > BODY_LIMIT_BYTES {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&kept).into_owned();
-    if total > limit {
-        return Ok(format!("{text} ... (captured {limit} of {total} bytes)"));
-    }
-    Ok(text)
+    Ok(tail.text())
 }

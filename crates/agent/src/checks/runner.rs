@@ -110,17 +110,18 @@ async fn ttl(agent: &Agent, id: &str, generation: u64, limit: Duration, spoken: 
 async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &CheckDefinition) {
     let started = Instant::now();
     let mut thresholds = Thresholds::of(check);
-    let mut ramp = Some(RAMP_START);
+    // A program is not run ten times a second, and has more to say about a failure than that nobody listens yet.
+    let mut ramp = (!starts_programs(&check.kind)).then_some(RAMP_START);
     loop {
-        let (status, output) = super::probe(check).await;
+        let (found, output) = super::probe(check, agent.config()).await;
         let young = ramp.is_some() && started.elapsed() < GRACE;
-        if thresholds.believe(status) {
+        if let Some(status) = thresholds.believe(found) {
             if status != Status::Critical {
                 ramp = None;
             }
             if status != Status::Critical || !young {
-                let output = super::cut(&output, super::output_limit(check) + CAPTION_BYTES).to_owned();
-                agent.report_check(id, generation, status, output);
+                let limit = super::output_limit(check, agent.config()) + CAPTION_BYTES;
+                agent.report_check(id, generation, status, super::cut(&output, limit).to_owned());
             }
         }
         let pause = match ramp {
@@ -137,6 +138,10 @@ async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &C
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+fn starts_programs(kind: &CheckKind) -> bool {
+    kind.runs_programs() || matches!(kind, CheckKind::OsService(_))
 }
 
 /// Room for the words around a captured body.

@@ -4,7 +4,8 @@ use std::time::Duration;
 use super::*;
 
 fn state() -> State {
-    State::new("n1", 21000..=21001)
+    let node = model::Node { node: "n1".into(), ..model::Node::default() };
+    State::new(&Config { sidecar_ports: 21000..=21001, ..Config::new(node) })
 }
 
 fn service(name: &str) -> ServiceDefinition {

@@ -7,7 +7,7 @@ use agent::Agent;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use model::{CheckDefinition, CheckKind, Status};
+use model::{CheckDefinition, CheckKind, HttpRequest, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -42,13 +42,11 @@ async fn answering(answer: String) -> String {
 }
 
 fn http_check(address: &str) -> CheckDefinition {
-    check(CheckKind::Http {
+    check(CheckKind::Http(HttpRequest {
         url: format!("http://{address}/health"),
-        method: String::new(),
         header: [("X-Check".to_owned(), vec!["1".to_owned()])].into(),
-        body: String::new(),
-        tls_skip_verify: false,
-    })
+        ..HttpRequest::default()
+    }))
 }
 
 fn response(status: &str, body: &str) -> String {
@@ -61,7 +59,9 @@ async fn tcp_passes_soon_after_the_listener_is_there() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    agent.register_service(with_check("web", check(CheckKind::Tcp(address.to_string()))), false).unwrap();
+    agent
+        .register_service(with_check("web", check(CheckKind::Tcp { address: address.to_string(), tls: false })), false)
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(agent.checks()["c"].status, Status::Critical);
     let start = Instant::now();
@@ -77,7 +77,9 @@ async fn tcp_says_why_it_fails() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    agent.register_service(with_check("web", check(CheckKind::Tcp(address.to_string()))), false).unwrap();
+    agent
+        .register_service(with_check("web", check(CheckKind::Tcp { address: address.to_string(), tls: false })), false)
+        .unwrap();
     let output = becomes(&agent, Status::Critical).await;
     assert_eq!(output, format!("dial tcp {address}: connect: connection refused"));
     agent.shutdown();
@@ -100,12 +102,16 @@ async fn http_statuses_mean_what_consul_says() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_cut_and_its_length_said() {
+async fn the_end_of_a_long_body_is_kept() {
     let (agent, _) = agent().await;
-    let address = answering(response("200 OK", &"x".repeat(5000))).await;
+    let address = answering(response("200 OK", &format!("{}END", "x".repeat(5000)))).await;
+    let own = CheckDefinition { output_max_size: 5, ..http_check(&address) };
+    let less = CheckDefinition { id: "less".into(), ..own };
     agent.register_service(with_check("web", http_check(&address)), false).unwrap();
+    agent.register_check(less).unwrap();
     let output = becomes(&agent, Status::Passing).await;
-    assert!(output.ends_with("xxx ... (captured 4096 of 5000 bytes)"), "{output}");
+    assert_eq!(output, format!("HTTP GET http://{address}/health: 200 OK Output: {}END", "x".repeat(4093)));
+    eventually("the other", || async { agent.checks()["less"].output.ends_with(" Output: xxEND").then_some(()) }).await;
     agent.shutdown();
 }
 
@@ -137,7 +143,7 @@ async fn grpc_health_is_asked_over_plain_http2() {
     for (state, status, word) in [(1, Status::Passing, "success"), (2, Status::Critical, "NOT_SERVING")] {
         let (agent, _) = agent().await;
         let target = format!("{}/emojify.Cache", grpc(state).await);
-        let kind = CheckKind::Grpc { target: target.clone(), tls: false, tls_skip_verify: false };
+        let kind = CheckKind::Grpc { target: target.clone(), tls: false };
         agent.register_service(with_check("cache", check(kind)), false).unwrap();
         assert_eq!(becomes(&agent, status).await, format!("gRPC check {target}: {word}"));
         agent.shutdown();

@@ -67,7 +67,7 @@ async fn a_plan_stays_when_nothing_of_it_changes_and_ends_with_its_proxy() {
     other.wait_for(Option::is_some).await.unwrap();
     assert!(!plan.has_changed().unwrap(), "another proxy's plan is no news");
     assert!(agent.plan("web").is_none() && agent.plan("nobody").is_none());
-    agent.deregister_service("web");
+    agent.deregister_service("web").unwrap();
     assert!(plan.wait_for(|_| false).await.is_err(), "the watch ends");
     agent.shutdown();
 }

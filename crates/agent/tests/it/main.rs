@@ -3,7 +3,9 @@
 
 mod checks;
 mod following;
+mod kinds;
 mod routes;
+mod storage;
 mod sync;
 
 use std::future::Future;

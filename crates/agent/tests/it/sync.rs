@@ -26,7 +26,7 @@ async fn a_service_its_sidecar_and_its_checks_reach_the_catalog_and_leave_it() {
     let checks = get(&server, "/v1/health/node/n1").await;
     let ids: Vec<&str> = checks.as_array().unwrap().iter().map(|c| c["CheckID"].as_str().unwrap()).collect();
     assert_eq!(ids, ["serfHealth", "service:web-sidecar-proxy:1", "service:web-sidecar-proxy:2"]);
-    agent.deregister_service("web");
+    agent.deregister_service("web").unwrap();
     eventually("nothing but the node", || async {
         (get(&server, "/v1/catalog/node/n1").await["Services"] == json!({})).then_some(())
     })

@@ -42,6 +42,9 @@ pub struct Config {
     pub ui: bool,
     pub check_update_interval: Duration,
     pub check_output_max_size: usize,
+    pub scripts: agent::Scripts,
+    /// `DOCKER_HOST`, as the Docker command line reads it.
+    pub docker_host: String,
     pub default_query_time: Duration,
     pub max_query_time: Duration,
     /// What decides over a call that no intention matches.
@@ -91,6 +94,8 @@ impl Config {
             "DNSDomain": self.domain,
             "DNSPort": port(&self.dns),
             "EnableCentralServiceConfig": true,
+            "EnableLocalScriptChecks": self.scripts != agent::Scripts::Nobody,
+            "EnableRemoteScriptChecks": self.scripts == agent::Scripts::Everybody,
             "EnableUI": self.ui,
             "GRPCAddrs": addresses(&self.grpc),
             "GRPCPort": port(&self.grpc),

@@ -91,6 +91,8 @@ pub(super) fn settings(given: Given, dev: bool) -> Result<Settings, ConfigError>
         ui: read.boolean("ui").or(read.boolean("ui_config.enabled")).unwrap_or(true),
         check_update_interval: read.duration("check_update_interval", CHECK_UPDATE_INTERVAL),
         check_output_max_size: read.output_max_size(),
+        scripts: read.scripts(),
+        docker_host: std::env::var("DOCKER_HOST").unwrap_or_else(|_| agent::DOCKER_HOST.to_owned()),
         default_query_time: read.duration("default_query_time", DEFAULT_QUERY_TIME),
         max_query_time: read.duration("max_query_time", MAX_QUERY_TIME),
         default_intention_policy: read.default_policy(),
@@ -217,11 +219,6 @@ impl Reading {
             let text =
                 format!("connect.ca_provider is {provider:?}; only the built-in authority (\"consul\") is there yet");
             self.complain("connect.ca_provider", text);
-        }
-        for path in ["enable_script_checks", "enable_local_script_checks"] {
-            if self.boolean(path) == Some(true) {
-                self.note(path, &format!("{path} has no effect: script checks are not there yet"));
-            }
         }
     }
 
@@ -407,6 +404,14 @@ impl Reading {
         match self.settings.get("connect.ca_config").map(|setting| &setting.value) {
             Some(Value::Any(written)) => CaConfig::read(written),
             _ => CaConfig::default(),
+        }
+    }
+
+    fn scripts(&self) -> agent::Scripts {
+        match (self.boolean("enable_script_checks"), self.boolean("enable_local_script_checks")) {
+            (Some(true), _) => agent::Scripts::Everybody,
+            (_, Some(true)) => agent::Scripts::Files,
+            _ => agent::Scripts::Nobody,
         }
     }
 

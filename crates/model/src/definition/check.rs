@@ -3,35 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::check::{CheckDefinition, CheckKind, Status};
-use crate::decode::{Decoder, Fields, ProblemKind, Style};
-use crate::hcl::{Node, Position};
-
-/// In a request, Consul's own sentence for a check it will not run; in a file the whole truth.
-const SCRIPT_REQUEST: &str =
-    "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true";
-const SCRIPT_FILE: &str =
-    "script checks are not supported yet; supported are ttl, http, tcp, grpc, alias_service and alias_node";
-const DOCKER_FILE: &str =
-    "docker checks are not supported yet; supported are ttl, http, tcp, grpc, alias_service and alias_node";
+use crate::check::{CheckDefinition, CheckKind, DockerCommand, HttpRequest, Status};
+use crate::decode::{Decoder, Fields, Style};
+use crate::hcl::Node;
+use crate::service::Token;
 
 /// Everything of a block that says how to check.
 struct Given {
     ttl: Duration,
     interval: Duration,
-    http: String,
     tcp: String,
+    tcp_use_tls: bool,
+    udp: String,
     grpc: String,
+    grpc_use_tls: bool,
+    h2ping: String,
+    h2ping_use_tls: bool,
+    os_service: String,
     alias_node: String,
     alias_service: String,
-    method: String,
-    header: BTreeMap<String, Vec<String>>,
-    body: String,
-    tls_skip_verify: bool,
-    grpc_use_tls: bool,
+    http: HttpRequest,
     output_max_size: i64,
-    args: Vec<String>,
-    docker: String,
+    docker: DockerCommand,
 }
 
 /// `None` after a problem was reported, and for the empty block that some clients send.
@@ -51,41 +44,59 @@ pub(super) fn check(decoder: &mut Decoder, node: &Node, path: &str) -> Option<Ch
     out.service_id = fields.text(decoder, "service_id");
     out.interval = given.interval;
     out.timeout = fields.duration(decoder, "timeout").unwrap_or_default();
+    out.tls_skip_verify = fields.boolean(decoder, "tls_skip_verify");
+    out.tls_server_name = fields.text(decoder, "tls_server_name");
     out.initial_status = fields.read(decoder, "status", status).flatten();
     out.success_before_passing = fields.count(decoder, "success_before_passing").unwrap_or_default();
+    out.failures_before_warning = fields.count(decoder, "failures_before_warning").unwrap_or_default();
     out.failures_before_critical = fields.count(decoder, "failures_before_critical").unwrap_or_default();
     out.deregister_critical_service_after =
         fields.duration(decoder, "deregister_critical_service_after").unwrap_or_default();
     out.output_max_size = usize::try_from(given.output_max_size).unwrap_or_default();
-    // Access control is not there yet, so that a token is taken and needed by nobody.
-    fields.text(decoder, "token");
+    out.token = Token(fields.text(decoder, "token"));
+    super::no_tenancy(decoder, &mut fields);
     fields.finish(decoder);
-    out.kind = kind(decoder, node.at, path, given)?;
+    if let Some(text) = complaint(&given, &out) {
+        // When a field could not be read it is that field's problem, not the absence of a value.
+        if !decoder.problems.iter().any(|problem| problem.path.starts_with(path)) {
+            decoder.invalid(node.at, path, format!("Invalid check: {text}"));
+        }
+        return None;
+    }
+    out.kind = kind(given);
     (decoder.problems.len() == before).then_some(out)
 }
 
 fn given(decoder: &mut Decoder, fields: &mut Fields<'_>) -> Given {
     let number =
         |d: &mut Decoder, node: &Node, path: &str| d.integer(node, path, i64::from(i32::MIN), i64::from(i32::MAX));
-    let given = Given {
+    Given {
         ttl: fields.duration(decoder, "ttl").unwrap_or_default(),
         interval: fields.duration(decoder, "interval").unwrap_or_default(),
-        http: fields.text(decoder, "http"),
         tcp: fields.text(decoder, "tcp"),
+        tcp_use_tls: fields.boolean(decoder, "tcp_use_tls"),
+        udp: fields.text(decoder, "udp"),
         grpc: fields.text(decoder, "grpc"),
+        grpc_use_tls: fields.boolean(decoder, "grpc_use_tls"),
+        h2ping: fields.text(decoder, "h2ping"),
+        h2ping_use_tls: fields.read(decoder, "h2ping_use_tls", Decoder::boolean).flatten().unwrap_or(true),
+        os_service: fields.text(decoder, "os_service"),
         alias_node: fields.text(decoder, "alias_node"),
         alias_service: fields.text(decoder, "alias_service"),
-        method: fields.text(decoder, "method"),
-        header: fields.read(decoder, "header", header).unwrap_or_default(),
-        body: fields.text(decoder, "body"),
-        tls_skip_verify: fields.boolean(decoder, "tls_skip_verify"),
-        grpc_use_tls: fields.boolean(decoder, "grpc_use_tls"),
+        http: HttpRequest {
+            url: fields.text(decoder, "http"),
+            method: fields.text(decoder, "method"),
+            header: fields.read(decoder, "header", header).unwrap_or_default(),
+            body: fields.text(decoder, "body"),
+            disable_redirects: fields.boolean(decoder, "disable_redirects"),
+        },
         output_max_size: fields.read(decoder, "output_max_size", number).flatten().unwrap_or_default(),
-        args: [fields.texts(decoder, "args"), fields.texts(decoder, "script_args")].concat(),
-        docker: fields.text(decoder, "docker_container_id"),
-    };
-    fields.text(decoder, "shell");
-    given
+        docker: DockerCommand {
+            container: fields.text(decoder, "docker_container_id"),
+            shell: fields.text(decoder, "shell"),
+            args: [fields.texts(decoder, "args"), fields.texts(decoder, "script_args")].concat(),
+        },
+    }
 }
 
 fn header(decoder: &mut Decoder, node: &Node, path: &str) -> BTreeMap<String, Vec<String>> {
@@ -106,13 +117,13 @@ fn status(decoder: &mut Decoder, node: &Node, path: &str) -> Option<Status> {
     status
 }
 
-/// Consul's rules, in Consul's order, in Consul's words (the interval rule covers gRPC though it does not say so).
-fn kind(decoder: &mut Decoder, at: Position, path: &str, given: Given) -> Option<CheckKind> {
-    let script = !given.args.is_empty();
-    let docker = !given.docker.is_empty();
+/// Consul's rules, in Consul's order, in Consul's words (the interval rule covers more kinds than it names).
+fn complaint(given: &Given, check: &CheckDefinition) -> Option<&'static str> {
     let alias = !given.alias_service.is_empty() || !given.alias_node.is_empty();
-    let timed = script || docker || [&given.http, &given.tcp, &given.grpc].iter().any(|target| !target.is_empty());
-    let complaint = if !given.interval.is_zero() && !given.ttl.is_zero() {
+    let targets = [&given.http.url, &given.tcp, &given.udp, &given.grpc, &given.h2ping, &given.os_service];
+    // A container without a program to run in it is no check.
+    let timed = !given.docker.args.is_empty() || targets.iter().any(|target| !target.is_empty());
+    if !given.interval.is_zero() && !given.ttl.is_zero() {
         Some("Interval and TTL cannot both be specified")
     } else if timed && given.interval.is_zero() {
         Some("Interval must be > 0 for Script, HTTP, or TCP checks")
@@ -124,35 +135,34 @@ fn kind(decoder: &mut Decoder, at: Position, path: &str, given: Given) -> Option
         Some("TTL must be > 0 for TTL checks")
     } else if given.output_max_size < 0 {
         Some("MaxOutputMaxSize must be positive")
+    } else if check.failures_before_warning > check.failures_before_critical {
+        Some("FailuresBeforeWarning can't be higher than FailuresBeforeCritical")
     } else {
         None
-    };
-    if let Some(text) = complaint {
-        // When a field could not be read it is that field's problem, not the absence of a value.
-        if !decoder.problems.iter().any(|problem| problem.path.starts_with(path)) {
-            decoder.invalid(at, path, format!("Invalid check: {text}"));
-        }
-        return None;
     }
-    if script || docker {
-        let text = match (decoder.style, docker) {
-            (Style::Request, _) => SCRIPT_REQUEST,
-            (Style::File, true) => DOCKER_FILE,
-            (Style::File, false) => SCRIPT_FILE,
-        };
-        decoder.problem(at, path, ProblemKind::Unsupported(text.to_owned()));
-        return None;
-    }
-    Some(if !given.ttl.is_zero() {
+}
+
+/// Of several the first counts, in Consul's order.
+fn kind(given: Given) -> CheckKind {
+    if !given.ttl.is_zero() {
         CheckKind::Ttl(given.ttl)
-    } else if !given.http.is_empty() {
-        let Given { http: url, method, header, body, tls_skip_verify, .. } = given;
-        CheckKind::Http { url, method, header, body, tls_skip_verify }
+    } else if !given.http.url.is_empty() {
+        CheckKind::Http(given.http)
     } else if !given.tcp.is_empty() {
-        CheckKind::Tcp(given.tcp)
+        CheckKind::Tcp { address: given.tcp, tls: given.tcp_use_tls }
+    } else if !given.udp.is_empty() {
+        CheckKind::Udp(given.udp)
     } else if !given.grpc.is_empty() {
-        CheckKind::Grpc { target: given.grpc, tls: given.grpc_use_tls, tls_skip_verify: given.tls_skip_verify }
+        CheckKind::Grpc { target: given.grpc, tls: given.grpc_use_tls }
+    } else if !given.docker.args.is_empty() && !given.docker.container.is_empty() {
+        CheckKind::Docker(given.docker)
+    } else if !given.docker.args.is_empty() {
+        CheckKind::Script(given.docker.args)
+    } else if !given.h2ping.is_empty() {
+        CheckKind::H2Ping { address: given.h2ping, tls: given.h2ping_use_tls }
+    } else if !given.os_service.is_empty() {
+        CheckKind::OsService(given.os_service)
     } else {
         CheckKind::Alias { node: given.alias_node, service_id: given.alias_service }
-    })
+    }
 }

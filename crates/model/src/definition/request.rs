@@ -27,7 +27,7 @@ impl From<DecodeError> for RequestError {
             DecodeError::Problems(problems) => problems,
         };
         // Consul decodes everything before it judges anything.
-        let judged = |p: &&Problem| matches!(p.kind, ProblemKind::Invalid(_) | ProblemKind::Unsupported(_));
+        let judged = |p: &&Problem| matches!(p.kind, ProblemKind::Invalid(_));
         match problems.iter().find(|p| !judged(p)).or(problems.first()) {
             Some(problem) => of_problem(problem),
             None => Self::bad("Request decode failed"),
@@ -50,7 +50,6 @@ fn of_problem(problem: &Problem) -> RequestError {
         }
         ProblemKind::BadDuration(text) => failed(format!("time: invalid duration {text:?}")),
         ProblemKind::Invalid(text) => RequestError::bad(text.clone()),
-        ProblemKind::Unsupported(text) => RequestError { status: 500, text: text.clone() },
     }
 }
 

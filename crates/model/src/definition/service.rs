@@ -38,6 +38,7 @@ pub(super) fn service(decoder: &mut Decoder, node: &Node, path: &str) -> Service
         out.sidecar = connect.sidecar.map(Box::new);
         out.managed_proxy = connect.managed;
     }
+    super::no_tenancy(decoder, &mut fields);
     fields.finish(decoder);
     out
 }

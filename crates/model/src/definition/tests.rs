@@ -112,9 +112,21 @@ checks = [
   { name = "c" tcp = "h:1" interval = "10s" success_before_passing = 3 failures_before_critical = 2 },
   { name = "g" grpc = "h:1/svc" grpc_use_tls = true interval = "10s" notes = "n" },
   { name = "s" alias_service = "web" }, { name = "n" alias_node = "node" },
+  { name = "u" udp = "h:1" interval = "10s" }, { name = "p" h2ping = "h:1" interval = "10s" },
+  { name = "q" h2ping = "h:1" h2ping_use_tls = false interval = "10s" tls_server_name = "x" },
+  { name = "a" args = ["/bin/true", "x"] interval = "10s" token = "secret" },
+  { name = "d" docker_container_id = "c" shell = "/bin/sh" args = ["true"] interval = "10s" },
+  { name = "o" os_service = "nginx" interval = "10s" failures_before_critical = 2 failures_before_warning = 1 },
 ]"#);
     let kinds: Vec<_> = definitions.checks.iter().map(|check| check.kind.name()).collect();
-    assert_eq!(kinds, ["ttl", "http", "tcp", "grpc", "alias", "alias"]);
+    assert_eq!(
+        kinds,
+        ["ttl", "http", "tcp", "grpc", "alias", "alias", "udp", "h2ping", "h2ping", "script", "docker", "os_service"]
+    );
+    assert_eq!(definitions.checks[7].kind, CheckKind::H2Ping { address: "h:1".into(), tls: true });
+    assert_eq!(definitions.checks[8].kind, CheckKind::H2Ping { address: "h:1".into(), tls: false });
+    assert_eq!(definitions.checks[9].kind, CheckKind::Script(vec!["/bin/true".into(), "x".into()]));
+    assert!(!format!("{:?}", definitions.checks[9]).contains("secret"));
     let ttl = &definitions.checks[0];
     assert_eq!((ttl.service_id.as_str(), ttl.output_max_size), ("web", 10));
     assert_eq!(ttl.deregister_critical_service_after, Duration::from_secs(5400));
@@ -156,9 +168,16 @@ fn mistakes_name_file_line_column_path_and_what_was_expected() {
             "a.hcl:1:7: check: Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks",
         ),
         (
-            "check { name = \"a\" args = [\"true\"] interval = \"1s\" }",
-            "a.hcl:1:7: check: script checks are not supported yet; supported are ttl, http, tcp, grpc, alias_service \
-          and alias_node",
+            "check { name = \"a\" args = [\"true\"] }",
+            "a.hcl:1:7: check: Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks",
+        ),
+        (
+            "check { name = \"a\" docker_container_id = \"c\" interval = \"1s\" }",
+            "a.hcl:1:7: check: Invalid check: TTL must be > 0 for TTL checks",
+        ),
+        (
+            "check { name = \"a\" tcp = \"h:1\" interval = \"1s\" failures_before_warning = 1 }",
+            "a.hcl:1:7: check: Invalid check: FailuresBeforeWarning can't be higher than FailuresBeforeCritical",
         ),
         (
             "service { name = \"a\" connect { sidecar_service { id = \"x\" } } }",
@@ -195,11 +214,7 @@ fn bad_requests_get_the_answers_of_consul() {
             400,
             "Invalid check: Interval and TTL cannot both be specified",
         ),
-        (
-            r#"{"Name":"b","Check":{"Args":["true"],"Interval":"10s"}}"#,
-            500,
-            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true",
-        ),
+        (r#"{"Name":"b","Namespace":"team"}"#, 400, "Invalid namespace: Namespaces are a Consul Enterprise feature"),
         (r#"{"Name":"b","Weights":{"Passing":70000}}"#, 400, "Invalid Weights: DNS Weight must be between 0 and 65535"),
         (r#"{"Name":"b","Check":{"TTL":"soon"}}"#, 400, "Request decode failed: time: invalid duration \"soon\""),
         (r#"{"Name":"b","Check":{"TTL":"5"}}"#, 400, "Request decode failed: time: missing unit in duration \"5\""),
@@ -243,6 +258,14 @@ fn requests_in_any_case() {
     assert_eq!(service.checks[1].kind, CheckKind::Ttl(Duration::from_secs(5)));
     assert!(service.sidecar.is_none() && !service.managed_proxy);
     assert_eq!(request("null").service.service, "");
-    let check = decode_check_json(br#"{"Name":"c","TTL":"1s","id":"x","service_id":"a"}"#).unwrap();
+    let check = decode_check_json(
+        br#"{"Name":"c","HTTP":"http://h/","Interval":"1s","id":"x","service_id":"a","TLSServerName":"n",
+            "tls_skip_verify":true,"DisableRedirects":true,"FailuresBeforeCritical":3,"failures_before_warning":2,
+            "OutputMaxSize":7,"ScriptArgs":null,"Namespace":"default"}"#,
+    )
+    .unwrap();
+    assert!(matches!(&check.kind, CheckKind::Http(http) if http.disable_redirects));
+    assert_eq!((check.tls_server_name.as_str(), check.tls_skip_verify, check.output_max_size), ("n", true, 7));
+    assert_eq!((check.failures_before_critical, check.failures_before_warning), (3, 2));
     assert_eq!((check.id.as_str(), check.service_id.as_str()), ("x", "a"));
 }

@@ -53,8 +53,11 @@ pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) 
     if id.is_empty() {
         return Err(Error::Refused("CheckID missing".to_owned()));
     }
-    state.agent.deregister_check(&id);
-    Ok(empty())
+    if state.agent.deregister_check(&id).map_err(refused)? {
+        return Ok(empty());
+    }
+    let hint = "Ensure that the check ID is passed, not the check name.";
+    Err(Error::NotFound(format!("Unknown check ID {id:?}. {hint}")))
 }
 
 pub(super) async fn pass(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {

@@ -159,7 +159,7 @@ pub(super) async fn leave(State(state): State<AgentState>, _: QueryOptions) -> R
 
 pub(super) async fn maintenance(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let on = enable(&options.params)?;
-    state.agent.node_maintenance(on, options.params.text("reason"));
+    state.agent.node_maintenance(on, options.params.text("reason")).map_err(refused)?;
     Ok(empty())
 }
 

@@ -68,8 +68,11 @@ pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) 
     if id.is_empty() {
         return Err(Error::Refused("ServiceID missing".to_owned()));
     }
-    state.agent.deregister_service(&id);
-    Ok(empty())
+    if state.agent.deregister_service(&id).map_err(refused)? {
+        return Ok(empty());
+    }
+    let hint = "Ensure that the service ID is passed, not the service name.";
+    Err(Error::NotFound(format!("Unknown service ID {id:?}. {hint}")))
 }
 
 pub(super) async fn maintenance(
