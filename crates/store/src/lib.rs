@@ -31,7 +31,9 @@ mod store;
 mod watch;
 mod write;
 
-pub use backend::{Backend, Change, Changes, CommitError, File, FileError, FileOptions, Future, Memory, Snapshot};
+pub use backend::{
+    Backend, Change, Changes, CommitError, Etcd, EtcdError, File, FileError, FileOptions, Future, Memory, Snapshot,
+};
 pub use error::Error;
 pub use fact::{AclFact, AclKey, Autopilot, Batch, CaConfig, CaRoot, CheckFact, Fact, Guard, Index, Key, Secret};
 pub use state::{Instance, State, Stored};

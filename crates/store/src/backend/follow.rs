@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use super::Snapshot;
 use crate::fact::{Batch, Index};
 
 /// Changes on their way to a follower. One that is further behind is given everything instead.
 const QUEUE_LIMIT: usize = 16_384;
+/// Changes that are taken from a channel in one go.
+const AT_ONCE: usize = 4096;
 
 /// What happened, as a follower is told.
 #[derive(Debug, Clone)]
@@ -34,27 +36,42 @@ impl Queue {
 }
 
 /// The changes after some index, in order. Ends when the backend is gone.
-pub struct Changes {
-    queue: Arc<Queue>,
-    /// Dropped with the backend.
-    source: Weak<()>,
+pub struct Changes(Source);
+
+enum Source {
+    /// Filled by one who does not wait.
+    Queue {
+        queue: Arc<Queue>,
+        /// Dropped with the backend.
+        backend: Weak<()>,
+    },
+    /// Filled by one who can wait.
+    Channel(mpsc::Receiver<Change>),
+}
+
+impl From<mpsc::Receiver<Change>> for Changes {
+    fn from(channel: mpsc::Receiver<Change>) -> Self {
+        Self(Source::Channel(channel))
+    }
 }
 
 impl Changes {
     /// Waits for at least one change and moves all that have come into `into`; false: there will be no more.
     pub async fn next(&mut self, into: &mut Vec<Change>) -> bool {
+        let (queue, backend) = match &mut self.0 {
+            Source::Channel(channel) => return channel.recv_many(into, AT_ONCE).await > 0,
+            Source::Queue { queue, backend } => (queue, backend),
+        };
         loop {
-            {
-                let mut changes = self.queue.lock();
-                into.extend(changes.drain(..));
-            }
-            if !into.is_empty() {
+            let before = into.len();
+            into.extend(queue.lock().drain(..));
+            if into.len() > before {
                 return true;
             }
-            if self.source.strong_count() == 0 {
+            if backend.strong_count() == 0 {
                 return false;
             }
-            self.queue.arrived.notified().await;
+            queue.arrived.notified().await;
         }
     }
 }
@@ -80,8 +97,8 @@ impl Followers {
         let queue = Arc::new(Queue::default());
         queue.lock().extend(first.map(Change::Snapshot));
         self.lock().push(Arc::downgrade(&queue));
-        let source = self.alive.as_ref().map(Arc::downgrade).unwrap_or_default();
-        Changes { queue, source }
+        let backend = self.alive.as_ref().map(Arc::downgrade).unwrap_or_default();
+        Changes(Source::Queue { queue, backend })
     }
 
     /// Tells everybody; `now` is the state after the changes.

@@ -1,6 +1,7 @@
 //! Where facts live: the narrow waist between what is decided and how it is kept.
 
 mod codec;
+mod etcd;
 mod file;
 mod follow;
 mod leases;
@@ -8,6 +9,7 @@ mod local;
 mod memory;
 mod snapshot;
 
+pub use etcd::{Etcd, EtcdError};
 pub use file::{File, FileError, FileOptions};
 pub use follow::{Change, Changes};
 pub use memory::Memory;

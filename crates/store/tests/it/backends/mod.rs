@@ -1,5 +1,6 @@
 //! Every backend is held to the same promises.
 
+mod cluster;
 mod damage;
 mod facts;
 mod place;
@@ -27,7 +28,7 @@ macro_rules! suite {
 }
 
 suite! {
-    memory: Place::memory(), file: Place::file() => {
+    memory: Place::memory(), file: Place::file(), etcd: Place::etcd() => {
         guards_hold_and_indexes_grow,
         followers_see_every_batch_in_order,
         a_late_follower_is_given_everything,

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use store::{Backend, File, FileError, FileOptions, Memory, Store};
 
+use super::cluster::Cluster;
+
 /// A directory that is removed in the end.
 pub struct TempDir(PathBuf);
 
@@ -32,6 +34,7 @@ impl Drop for TempDir {
 pub enum Place {
     Memory,
     File(TempDir),
+    Etcd(Cluster),
 }
 
 impl Place {
@@ -41,6 +44,11 @@ impl Place {
 
     pub fn file() -> Option<Self> {
         Some(Self::File(TempDir::new()))
+    }
+
+    /// None when there is no etcd, which is said loudly and is a failure in CI.
+    pub fn etcd() -> Option<Self> {
+        Cluster::start().map(Self::Etcd)
     }
 
     /// Opens it anew; what it kept is there.
@@ -53,7 +61,12 @@ impl Place {
             Self::Memory => Box::new(Memory::new()),
             // Compacts often, so that every test crosses a snapshot.
             Self::File(folder) => Box::new(File::open(folder.path(), FileOptions { compact_from_bytes: 2000 })?),
+            Self::Etcd(cluster) => Box::new(cluster.open()),
         })
+    }
+
+    pub fn tells_without_waiting(&self) -> bool {
+        !matches!(self, Self::Etcd(_))
     }
 
     pub fn keeps(&self) -> bool {
@@ -64,7 +77,10 @@ impl Place {
 impl Place {
     /// The shortest time to live that this backend can count.
     pub fn shortest_ttl(&self) -> Duration {
-        Duration::from_millis(200)
+        match self {
+            Self::Memory | Self::File(_) => Duration::from_millis(200),
+            Self::Etcd(_) => Duration::from_secs(2),
+        }
     }
 
     /// A store that was dropped lets go of its backend a moment later.

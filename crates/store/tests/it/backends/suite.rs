@@ -148,7 +148,8 @@ pub async fn a_late_follower_is_given_everything(place: &Place) {
 }
 
 pub async fn a_slow_follower_slows_nobody_and_ends_with_the_same(place: &Place) {
-    const COMMITS: usize = 20_000;
+    // A cluster keeps what a slow follower has not taken yet.
+    let commits = if place.tells_without_waiting() { 20_000 } else { 2000 };
     let backend: Arc<dyn Backend> = place.open().into();
     let mut changes = backend.follow(backend.load().await.unwrap().index()).await.unwrap();
     let mut committers = tokio::task::JoinSet::new();
@@ -156,7 +157,7 @@ pub async fn a_slow_follower_slows_nobody_and_ends_with_the_same(place: &Place) 
         let backend = Arc::clone(&backend);
         committers.spawn(async move {
             let mut last = 0;
-            for n in 0..COMMITS / 50 {
+            for n in 0..commits / 50 {
                 last = backend.commit(put(&format!("k{}", n % 97), &format!("{committer}-{n}"))).await.unwrap();
             }
             last
@@ -165,7 +166,7 @@ pub async fn a_slow_follower_slows_nobody_and_ends_with_the_same(place: &Place) 
     let last = committers.join_all().await.into_iter().max().unwrap();
     let mut replica = Replica::default();
     replica.until(&mut changes, last).await;
-    assert!(replica.snapshots >= 1, "more came than a queue holds");
+    assert_eq!(replica.snapshots >= 1, place.tells_without_waiting(), "more came than a queue holds");
     let loaded = backend.load().await.unwrap();
     assert!(loaded.facts().map(|(fact, ..)| fact).eq(replica.facts.values()));
 }
