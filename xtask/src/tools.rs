@@ -9,9 +9,12 @@ const DEBIAN: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("chromium-driver", "chromedriver"),
     ("curl", "curl"),
+    ("etcd-client", "etcdctl"),
+    ("etcd-server", "etcd"),
     ("openssl", "openssl"),
     ("nghttp2-client", "h2load"),
     ("python3-venv", "python3"),
+    ("wrk", "wrk"),
 ];
 
 /// PyPI packages of the judges, with the versions they were proven with.

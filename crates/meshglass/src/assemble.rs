@@ -15,7 +15,7 @@ use axum::Router;
 use client::Client;
 use insight::Insight;
 use model::{CheckDefinition, ConfigEntry, Node, OpaqueMap, ServiceDefinition};
-use store::{Backend, File, FileError, FileOptions, Memory, Store};
+use store::{Backend, Etcd, EtcdError, File, FileError, FileOptions, Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,6 +35,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("the data directory cannot be used: {0}")]
     DataDir(#[from] FileError),
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
     #[error("{0}")]
     Server(String),
     #[error("a definition was refused: {0}")]
@@ -48,6 +50,8 @@ pub enum Storage {
     Memory,
     /// A directory of this server alone.
     Directory(PathBuf),
+    /// A cluster that several servers share.
+    Etcd { endpoints: Vec<String>, prefix: String },
 }
 
 impl Storage {
@@ -60,6 +64,7 @@ impl Storage {
                 let opened = opened.await.map_err(|error| Error::Server(error.to_string()))?;
                 Ok(Box::new(opened?))
             }
+            Self::Etcd { endpoints, prefix } => Ok(Box::new(Etcd::new(endpoints, prefix)?)),
         }
     }
 }

@@ -14,7 +14,7 @@ mod resolve;
 mod sources;
 
 pub use error::{Complaint, ConfigError};
-pub use meant::{Config, Telemetry};
+pub use meant::{Config, Etcd, Telemetry};
 
 use given::Given;
 use model::Names;

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
-use crate::config::{self, AgentFlags, Config};
+use crate::config::{self, AgentFlags, Config, Etcd};
 use crate::dns_settings;
 use crate::logging;
 
@@ -104,6 +104,9 @@ const STORE_DIR: &str = "meshglass/store";
 
 /// Only `-dev` goes without a data directory.
 fn storage(config: &Config) -> Storage {
+    if let Some(Etcd { endpoints, prefix }) = config.etcd.clone() {
+        return Storage::Etcd { endpoints, prefix };
+    }
     config.data_dir.as_ref().map_or(Storage::Memory, |path| Storage::Directory(path.join(STORE_DIR)))
 }
 

@@ -38,7 +38,7 @@ fn switches() -> [Arg; 12] {
     ]
 }
 
-fn lists() -> [Arg; 13] {
+fn lists() -> [Arg; 14] {
     [
         list("allow-write-http-from", "network", "Let only these networks write over HTTP."),
         list("config-dir", "path", "Directory with .hcl and .json files to read, in the order of their names."),
@@ -48,6 +48,7 @@ fn lists() -> [Arg; 13] {
         list("join-wan", "address", "Server of another datacenter to join at start."),
         list("node-meta", "key:value", "Metadata of the node."),
         list("primary-gateway", "address", "Gateway of the primary datacenter."),
+        list("etcd", "url", "Keep everything in this etcd cluster (http://host:port, several with commas)."),
         list("recursor", "address", "DNS server to ask about other domains."),
         list("retry-join", "address", "Member to join, again and again until it answers."),
         list("retry-join-wan", "address", "The same for servers of other datacenters."),

@@ -167,6 +167,9 @@ const TABLE: &[(Role, Kind, &str)] = &[
         "\
         audit.sink consul segments snapshot_agent watches",
     ),
+    // Our own: where a server keeps its facts.
+    (Used, Texts, "etcd.endpoints"),
+    (Used, Text, "etcd.prefix"),
     // Newer than Consul 1.8.
     (Used, Text, "default_intention_policy ui_config.dir ui_config.content_path"),
     (Used, Bool, "ui_config.enabled"),
@@ -283,6 +286,7 @@ pub(super) const FLAGS: &[(&str, &str)] = &[
     ("enable-local-script-checks", "enable_local_script_checks"),
     ("enable-script-checks", "enable_script_checks"),
     ("encrypt", "encrypt"),
+    ("etcd", "etcd.endpoints"),
     ("grpc-port", "ports.grpc"),
     ("http-port", "ports.http"),
     ("https-port", "ports.https"),

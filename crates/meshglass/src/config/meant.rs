@@ -24,6 +24,8 @@ pub struct Config {
     pub tagged_addresses: BTreeMap<String, String>,
     /// `None` with `-dev`, which keeps nothing.
     pub data_dir: Option<PathBuf>,
+    /// The cluster that keeps a server's facts instead of the data directory.
+    pub etcd: Option<Etcd>,
     pub domain: String,
     pub bind_addr: IpAddr,
     pub advertise_addr: IpAddr,
@@ -57,6 +59,13 @@ pub struct Config {
     pub bootstrap: Vec<ConfigEntry>,
     /// What the first root is made by.
     pub ca_config: CaConfig,
+}
+
+/// An etcd cluster and the place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etcd {
+    pub endpoints: Vec<String>,
+    pub prefix: String,
 }
 
 /// The agent's own metrics.

@@ -12,11 +12,12 @@ use super::authority::CaConfig;
 use super::error::{Complaint, ConfigError};
 use super::given::{Given, Setting, Value};
 use super::keys::Role;
-use super::meant::{Config, Telemetry};
+use super::meant::{Config, Etcd, Telemetry};
 use super::node;
 
 const DATACENTER: &str = "dc1";
 const DOMAIN: &str = "consul.";
+const ETCD_PREFIX: &str = "meshglass";
 const HTTP_PORT: i64 = 8500;
 const DNS_PORT: i64 = 8600;
 const GRPC_PORT: i64 = 8502;
@@ -75,6 +76,7 @@ pub(super) fn settings(given: Given, dev: bool) -> Result<Settings, ConfigError>
         node_meta: read.node_meta(),
         tagged_addresses: read.map("tagged_addresses"),
         data_dir: read.data_dir(dev),
+        etcd: read.etcd(dev),
         domain: read.some_text("domain").unwrap_or_else(|| DOMAIN.to_owned()),
         bind_addr,
         advertise_addr,
@@ -296,6 +298,18 @@ impl Reading {
         }
         // Consul's -dev ignores a data directory as well.
         (!path.is_empty() && !dev).then(|| PathBuf::from(path))
+    }
+
+    /// As a data directory, a cluster is for agents that keep something.
+    fn etcd(&mut self, dev: bool) -> Option<Etcd> {
+        let texts = self.texts("etcd.endpoints");
+        let endpoints: Vec<String> =
+            texts.iter().flat_map(|text| text.split(',')).map(|text| text.trim().to_owned()).collect();
+        if endpoints.is_empty() || dev {
+            return None;
+        }
+        let prefix = self.some_text("etcd.prefix").unwrap_or_else(|| ETCD_PREFIX.to_owned());
+        Some(Etcd { endpoints, prefix })
     }
 
     /// Where to listen for the mesh, and the address others are told.

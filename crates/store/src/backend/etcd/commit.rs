@@ -1,6 +1,6 @@
-//! Batches as transactions. A batch that is too large for one becomes several, in the batch's own order: a crash between
-//! two leaves a state that makes sense, since a batch names dependents before what they depend on, and nobody was
-//! answered.
+//! Batches as transactions. A batch that is too large for one becomes several, in the batch's own order: a crash
+//! between two leaves a state that makes sense, since a batch names dependents before what they depend on, and nobody
+//! was answered.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! Facts in an etcd cluster (3.4 or later), shared by many servers: any of them takes writes.
 //!
-//! One key for each fact, a guarded transaction for each batch, the cluster's revision as the index. Names with a time to
-//! live are keys on leases, so they outlive the server that granted them and end with nobody's help. Nothing here elects
-//! or replicates: the cluster does. It should be told to compact (`--auto-compaction-retention`).
+//! One key for each fact, a guarded transaction for each batch, the cluster's revision as the index. Names with a time
+//! to live are keys on leases, so they outlive the server that granted them and end with nobody's help. Nothing here
+//! elects or replicates: the cluster does. It should be told to compact (`--auto-compaction-retention`).
 
 mod commit;
 mod error;
