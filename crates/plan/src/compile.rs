@@ -10,8 +10,8 @@ use model::{
 };
 
 use crate::{
-    Inbound, Inputs, Outbound, Plan, ProxyRef, Retry, Route, Target, TargetId, WeightedTarget, intentions, merge,
-    recording,
+    Balance, HeaderEdits, Inbound, Inputs, Match, Outbound, Plan, ProxyRef, Retry, Route, Target, TargetId,
+    WeightedTarget, intentions, merge, recording,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,10 +145,13 @@ impl Draft<'_> {
         let target = self.target(upstream, &settings, protocol);
         let route = Route {
             name: name.clone(),
-            path_prefix: String::new(),
-            targets: vec![WeightedTarget { target, weight: 1 }],
+            when: Match::default(),
+            targets: vec![WeightedTarget::only(target)],
+            prefix_rewrite: None,
             timeout: request_timeout(protocol),
-            retry: Retry { attempts: 1, on_connect_failure: true },
+            retry: Retry { attempts: 1, on_connect_failure: true, ..Retry::default() },
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
         };
         Some(Outbound { name, bind, port: upstream.local_bind_port, protocol, routes: vec![route] })
     }
@@ -169,6 +172,12 @@ impl Draft<'_> {
             max_connections: settings.max_connections.unwrap_or(0),
             max_pending_requests: settings.max_pending_requests.unwrap_or(0),
             max_concurrent_requests: settings.max_concurrent_requests.unwrap_or(0),
+            filter: String::new(),
+            only_passing: false,
+            failover: Vec::new(),
+            balance: Balance::default(),
+            hash: Vec::new(),
+            ejection: None,
             service,
             datacenter,
         };

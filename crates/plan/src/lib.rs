@@ -28,8 +28,10 @@ mod intentions;
 pub mod merge;
 mod plan;
 mod recording;
+mod route;
 
 pub use compile::compile;
 pub use hash::content_hash;
 pub use inputs::Inputs;
 pub use plan::*;
+pub use route::*;

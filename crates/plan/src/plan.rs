@@ -7,6 +7,8 @@ use std::time::Duration;
 use model::{Action, Protocol, SpiffeId};
 use serde::{Deserialize, Serialize};
 
+use crate::{Balance, Ejection, HashPolicy, Route};
+
 /// Everything one proxy must do. A value: comparable, hashable, cheap to clone, safe to print.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Plan {
@@ -105,36 +107,6 @@ pub struct Outbound {
     pub routes: Vec<Route>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Route {
-    /// A name for metrics and logs.
-    pub name: String,
-    /// Empty matches everything.
-    #[serde(default)]
-    pub path_prefix: String,
-    /// Weights are relative; one entry is the ordinary case.
-    pub targets: Vec<WeightedTarget>,
-    /// Zero: no limit.
-    #[serde(with = "go_duration")]
-    pub timeout: Duration,
-    pub retry: Retry,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct WeightedTarget {
-    pub target: TargetId,
-    pub weight: u32,
-}
-
-/// When a failed attempt is tried again on another instance.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Retry {
-    pub attempts: u32,
-    /// Nothing of the request had been sent: safe for every method.
-    pub on_connect_failure: bool,
-}
-
 /// `[subset.]service.namespace.datacenter`, as Consul names targets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -163,6 +135,21 @@ pub struct Target {
     pub max_pending_requests: u32,
     #[serde(default)]
     pub max_concurrent_requests: u32,
+    /// A filter expression over health answers: which instances are the subset.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub filter: String,
+    /// Instances whose checks warn are left out, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_passing: bool,
+    /// Who stands in, in this order, when no instance is healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failover: Vec<TargetId>,
+    #[serde(default)]
+    pub balance: Balance,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hash: Vec<HashPolicy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<Ejection>,
 }
 
 /// What is measured and where it goes.
@@ -213,10 +200,13 @@ pub struct Endpoint {
     pub version: String,
     pub weight: u32,
     pub healthy: bool,
+    /// A check of it warns: it is healthy still, but not for those who want passing ones only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub warning: bool,
 }
 
 /// Durations stand in a plan as they stand in every other file: `"5s"`.
-mod go_duration {
+pub(crate) mod go_duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};

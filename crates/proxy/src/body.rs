@@ -1,5 +1,6 @@
 //! Bodies that pass: nothing is buffered, everything is counted, and the end is noticed however it comes.
 
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use crate::accept::Busy;
 use crate::answer::{Failure, Kind, trailers};
 use crate::connect::Lease;
+use crate::limits::KEPT_REQUEST_BYTES;
 use crate::record::{Exchange, Finisher};
 use crate::revoke::Watch;
 
@@ -20,16 +22,68 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A caller's body on its way to the upstream.
 pub(crate) struct RequestBody {
-    inner: Incoming,
+    source: RequestSource,
     exchange: Rc<Exchange>,
 }
 
-impl RequestBody {
-    pub fn new(inner: Incoming, exchange: Rc<Exchange>) -> Self {
-        if inner.is_end_stream() {
-            exchange.request_was_read();
+enum RequestSource {
+    Caller {
+        body: Incoming,
+        kept: Option<Rc<Kept>>,
+    },
+    /// What was kept, sent once more.
+    Again {
+        chunks: std::vec::IntoIter<Bytes>,
+        left: u64,
+    },
+}
+
+/// A request body that is kept while it passes, for another attempt. One that is too large, or ends in trailers, is let
+/// go: there will be no other attempt.
+#[derive(Default)]
+pub(crate) struct Kept {
+    chunks: RefCell<Vec<Bytes>>,
+    size: Cell<usize>,
+    whole: Cell<bool>,
+    lost: Cell<bool>,
+}
+
+impl Kept {
+    fn keep(&self, chunk: &Bytes) {
+        if self.lost.get() {
+            return;
         }
-        Self { inner, exchange }
+        self.size.set(self.size.get() + chunk.len());
+        if self.size.get() > KEPT_REQUEST_BYTES {
+            self.lose();
+        } else {
+            self.chunks.borrow_mut().push(chunk.clone());
+        }
+    }
+
+    fn lose(&self) {
+        self.lost.set(true);
+        self.chunks.borrow_mut().clear();
+    }
+
+    /// True when all of the body is here.
+    pub fn is_whole(&self) -> bool {
+        self.whole.get() && !self.lost.get()
+    }
+}
+
+impl RequestBody {
+    pub fn new(body: Incoming, exchange: Rc<Exchange>, kept: Option<Rc<Kept>>) -> Self {
+        if body.is_end_stream() {
+            exchange.request_was_read();
+            kept.iter().for_each(|kept| kept.whole.set(true));
+        }
+        Self { source: RequestSource::Caller { body, kept }, exchange }
+    }
+
+    pub fn again(kept: &Kept, exchange: Rc<Exchange>) -> Self {
+        let chunks = kept.chunks.borrow().clone();
+        Self { source: RequestSource::Again { chunks: chunks.into_iter(), left: kept.size.get() as u64 }, exchange }
     }
 }
 
@@ -39,32 +93,55 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+        let (body, kept) = match &mut this.source {
+            RequestSource::Caller { body, kept } => (body, kept),
+            RequestSource::Again { chunks, left } => {
+                let chunk = chunks.next();
+                *left -= chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                return Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))));
+            }
+        };
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
             if this.exchange.is_aborted(cx) {
                 return Poll::Ready(Some(Err("the exchange is over".into())));
             }
             return Poll::Pending;
         };
+        let mut ended = false;
         match &frame {
             Some(Ok(frame)) => {
                 this.exchange.received(frame.data_ref().map_or(0, Bytes::len));
-                if frame.is_trailers() || this.inner.is_end_stream() {
-                    this.exchange.request_was_read();
+                ended = frame.is_trailers() || body.is_end_stream();
+                if let Some(kept) = kept {
+                    match frame.data_ref() {
+                        Some(chunk) => kept.keep(chunk),
+                        None => kept.lose(),
+                    }
                 }
             }
             // The caller went away while sending.
             Some(Err(_)) => this.exchange.flag(Flag::DC),
-            None => this.exchange.request_was_read(),
+            None => ended = true,
+        }
+        if ended {
+            this.exchange.request_was_read();
+            kept.iter().for_each(|kept| kept.whole.set(true));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match &self.source {
+            RequestSource::Caller { body, .. } => body.is_end_stream(),
+            RequestSource::Again { left, .. } => *left == 0,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        match &self.source {
+            RequestSource::Caller { body, .. } => body.size_hint(),
+            RequestSource::Again { left, .. } => SizeHint::with_exact(*left),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::SpiffeId;
-use plan::Endpoint;
+use plan::{Ejection, Endpoint, HashPolicy, TargetId};
 use rustls::ClientConfig;
 use telemetry::{Peer, TargetCounters};
 use tokio::net::TcpStream;
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::answer::{Failure, Kind};
 use crate::balance::{Balancer, Place};
 use crate::body::RequestBody;
+use crate::eject::Conduct;
 use crate::io::{Io, Meter};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEAD_BYTES, IDLE_PER_HOST, OPENINGS_PER_LEASE, PING_INTERVAL, PING_TIMEOUT,
@@ -56,6 +57,10 @@ pub(crate) struct Cluster {
     /// What a 503 says when no host is healthy.
     pub unwell: String,
     pub limits: Limits,
+    /// Those that stand in when no host here is good, in this order.
+    pub failover: Vec<TargetId>,
+    pub hash: Vec<HashPolicy>,
+    pub ejection: Option<Ejection>,
     pub load: Rc<Load>,
     pub connect_timeout: Duration,
     pub counters: Arc<TargetCounters>,
@@ -74,6 +79,8 @@ pub(crate) struct Limits {
 pub(crate) struct Load {
     pub connections: Rc<Cell<u32>>,
     pub requests: Rc<Cell<u32>>,
+    /// Attempts after a first one.
+    pub retries: Rc<Cell<u32>>,
     /// Requests waiting for a connection.
     waiting: RefCell<VecDeque<oneshot::Sender<()>>>,
 }
@@ -105,6 +112,11 @@ impl Host {
         u64::from(self.pool.active.get()) * 1000 / u64::from(self.weight())
     }
 
+    /// Left out for its conduct.
+    pub fn is_out(&self) -> bool {
+        self.pool.conduct.is_out()
+    }
+
     /// `instance "db-1" on node "n1" at 127.0.0.1:21000`
     pub fn describe(&self) -> String {
         let Endpoint { instance, node, address, .. } = &self.endpoint;
@@ -125,6 +137,7 @@ pub(crate) struct Pool {
     tls: Option<Arc<Material>>,
     configs: [OnceCell<Arc<ClientConfig>>; 3],
     active: Rc<Cell<u32>>,
+    pub conduct: Conduct,
     h1: RefCell<Vec<IdleH1>>,
     h2: RefCell<Vec<Rc<SharedH2>>>,
     /// Somebody is opening an HTTP/2 connection; these wait for it too.
@@ -152,6 +165,7 @@ impl Pool {
             tls,
             configs: Default::default(),
             active: Rc::default(),
+            conduct: Conduct::default(),
             h1: RefCell::default(),
             h2: RefCell::default(),
             opening: RefCell::default(),
@@ -275,6 +289,23 @@ impl Lease {
 }
 
 impl Cluster {
+    /// Takes note of how an attempt went.
+    pub fn judge(&self, host: &Host, good: bool) {
+        let Some(rule) = &self.ejection else { return };
+        if good {
+            return host.pool.conduct.good();
+        }
+        let room = || {
+            let (out, all) = (self.balancer.out() as u64 + 1, self.balancer.len() as u64);
+            // One may always go, as in Envoy, but never the last.
+            all > 1 && (out == 1 || out * 100 <= u64::from(rule.max_percent) * all)
+        };
+        if host.pool.conduct.bad(rule, room) {
+            self.counters.ejections_total.inc();
+            tracing::info!("{} is left out of {} for its answers", host.describe(), self.id);
+        }
+    }
+
     /// A connection to `host`; `fresh`: not one that was used before.
     pub async fn lease(self: &Rc<Self>, host: &Rc<Host>, wire: Wire, fresh: bool) -> Result<Lease, Failure> {
         let active = Place::take(&host.pool.active);

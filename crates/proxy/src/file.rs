@@ -69,7 +69,8 @@ impl From<FileEndpoint> for Instance {
         let FileEndpoint { address, instance, node, zone, version, weight, healthy } = file;
         let instance = if instance.is_empty() { address.clone() } else { instance };
         let unwell = if healthy { String::new() } else { "marked unhealthy in the plan file".to_owned() };
-        Self { endpoint: Endpoint { address, instance, node, zone, version, weight, healthy }, unwell }
+        let endpoint = Endpoint { address, instance, node, zone, version, weight, healthy, warning: false };
+        Self { endpoint, unwell }
     }
 }
 

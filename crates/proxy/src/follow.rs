@@ -214,7 +214,8 @@ impl Targets {
         });
         for (id, target) in targets {
             // The name holds everything the question depends on.
-            let name = format!("{} in {}", target.service, target.datacenter);
+            let subset = if target.filter.is_empty() { String::new() } else { format!(" where {}", target.filter) };
+            let name = format!("{} in {}{subset}", target.service, target.datacenter);
             let (client, shared, target) = (self.client.clone(), self.shared.clone(), target.clone());
             self.running.entry(id.clone()).or_default().set(name, |name| endpoints(client, name, target, shared));
         }
@@ -276,7 +277,10 @@ struct CheckAnswer {
 async fn endpoints(client: Client, name: String, target: Arc<Target>, shared: Rc<Shared>) {
     let path = format!("/v1/health/connect/{}", target.service);
     // Not `passing`: an instance that is left out must be named, with its check, when none is left.
-    let more = [("dc".to_owned(), target.datacenter.clone())];
+    let mut more = vec![("dc".to_owned(), target.datacenter.clone())];
+    if !target.filter.is_empty() {
+        more.push(("filter".to_owned(), target.filter.clone()));
+    }
     follow::<Vec<HealthAnswer>>(&client, &format!("the instances of {name}"), &path, &more, |answer| {
         let instances: Vec<Instance> = answer.iter().map(instance).collect();
         shared.update(|known| drop(known.endpoints.insert(target.id.clone(), Arc::new(instances))));
@@ -302,6 +306,7 @@ fn instance(entry: &HealthAnswer) -> Instance {
         version: meta(&service.meta, "version"),
         weight: if worst == Status::Warning { weights.warning } else { weights.passing },
         healthy: worst != Status::Critical,
+        warning: worst == Status::Warning,
     };
     Instance { endpoint, unwell: unwell(checks) }
 }
@@ -337,6 +342,7 @@ mod tests {
             version: "2".into(),
             weight: 2,
             healthy: true,
+            warning: true,
         };
         assert_eq!((endpoint, unwell.as_str()), (expected, ""));
         let mut critical = entry;

@@ -18,13 +18,15 @@ use crate::accept::{Busy, Conn, Role};
 use crate::answer::{Failure, Kind, refuse};
 use crate::authorize::Verdict;
 use crate::balance::Place;
-use crate::body::{RequestBody, ResponseBody};
-use crate::connect::{Cluster, Host, Lease, Wire};
+use crate::body::{Kept, RequestBody, ResponseBody};
+use crate::connect::{Cluster, Host, Lease, Unsent, Wire};
 use crate::detect::{self, Call};
+use crate::edits::Edits;
 use crate::headers::{self, PASSED_ON, SOURCE, WHY};
+use crate::limits::RETRIES_PER_TARGET;
 use crate::record::{Arrival, Exchange, Finisher};
 use crate::retry::{Again, Budget};
-use crate::route::{OutboundRole, RouteRole};
+use crate::route::{HashKey, OutboundRole, RouteRole};
 use crate::tunnel;
 
 /// Answers one request. Never fails: what goes wrong becomes an answer.
@@ -64,6 +66,15 @@ struct Passed {
     lease: Lease,
     request: Place,
     deadline: Option<Instant>,
+    /// The route's, then the share's.
+    edits: [Option<Rc<Edits>>; 2],
+    cookie: Option<HeaderValue>,
+}
+
+impl Passed {
+    fn new(response: Response<Incoming>, lease: Lease, request: Place) -> Self {
+        Self { response, lease, request, deadline: None, edits: [None, None], cookie: None }
+    }
 }
 
 impl Passage<'_> {
@@ -91,6 +102,8 @@ impl Passage<'_> {
             retry: &Retry::default(),
             timeout: role.request_timeout,
             wire: self.wire(role.plan.protocol),
+            key: None,
+            grpc: path,
         };
         tokio::select! {
             passed = self.attempt(&attempt, None, parts, body) => passed,
@@ -108,16 +121,27 @@ impl Passage<'_> {
         };
         let recorder = &self.conn.listener.records.recorder;
         let grpc = self.grpc_path(&parts);
-        let route = role.route(parts.uri.path());
-        let Some((route, cluster)) = route.and_then(|route| Some((route, route.target()?))) else {
+        let route = role.route(&parts);
+        let Some((route, share)) = route.and_then(|route| Some((route, route.share()?))) else {
             self.exchange.set_cell(role.unrouted.get(recorder, grpc.as_deref()));
             self.conn.listener.counters.no_route.inc();
-            let why = format!("no route of upstream {:?} takes {}", role.plan.name, parts.uri.path());
+            let why = format!("no route of upstream {:?} takes {} {}", role.plan.name, parts.method, parts.uri.path());
             return Err(Failure::new(Kind::NoRoute, why));
         };
-        let attempt =
-            Attempts { cluster, retry: &route.retry, timeout: route.timeout, wire: self.wire(role.plan.protocol) };
-        self.attempt(&attempt, Some(route), parts, body).await
+        let cluster = share.cluster();
+        let HashKey { key, cookie } = HashKey::of(&cluster.hash, &parts, self.conn.remote);
+        route.edit(share, &mut parts);
+        let attempt = Attempts {
+            cluster,
+            retry: &route.retry,
+            timeout: route.timeout,
+            wire: self.wire(role.plan.protocol),
+            key,
+            grpc,
+        };
+        let passed = self.attempt(&attempt, Some(route), parts, body).await?;
+        let edits = [&route.response_edits, &share.response_edits].map(Clone::clone);
+        Ok(Passed { edits, cookie, ..passed })
     }
 
     fn grpc_path(&self, parts: &Parts) -> Option<String> {
@@ -159,6 +183,22 @@ struct Attempts<'a> {
     retry: &'a Retry,
     timeout: Option<Duration>,
     wire: Wire,
+    /// For policies that balance by hash.
+    key: Option<u64>,
+    grpc: Option<String>,
+}
+
+/// A request that can be made again.
+struct Replay {
+    head: Parts,
+    body: Rc<Kept>,
+}
+
+impl Replay {
+    fn request(&self, exchange: &Rc<Exchange>) -> Option<Request<RequestBody>> {
+        let whole = self.body.is_whole();
+        whole.then(|| Request::from_parts(self.head.clone(), RequestBody::again(&self.body, exchange.clone())))
+    }
 }
 
 impl Attempts<'_> {
@@ -191,8 +231,7 @@ impl Attempts<'_> {
         body: Incoming,
     ) -> Result<Passed, Failure> {
         let exchange = passage.exchange;
-        let grpc = passage.grpc_path(&parts);
-        let record = |host: Option<&Rc<Host>>| self.record(passage, route, host, grpc.as_deref());
+        let record = |host: Option<&Rc<Host>>| self.record(passage, route, host);
         let nowhere = |failure: Failure| {
             record(None);
             failure
@@ -200,47 +239,114 @@ impl Attempts<'_> {
         let authority = headers::request(&mut parts, passage.call).map_err(nowhere)?;
         exchange.log(|entry| entry.request_id = headers::text(&parts.headers, &headers::REQUEST_ID));
         let place = self.admit().map_err(nowhere)?;
-        let mut request = self.request(parts, &authority, RequestBody::new(body, exchange.clone()));
+        let (mut request, replay) = self.request(parts, &authority, body, exchange);
         let mut budget = Budget::new(self.retry);
-        let mut host = self.cluster.balancer.pick(None).ok_or_else(|| nowhere(self.none_healthy()))?;
-        let mut fresh = false;
+        let mut host = self.cluster.balancer.pick(self.key, None).ok_or_else(|| nowhere(self.none_healthy()))?;
+        let (mut fresh, mut retrying) = (false, None);
         loop {
             record(Some(host));
             self.cluster.counters.rq_total.inc();
-            let failure = match self.cluster.lease(host, self.wire, fresh).await {
-                Err(failure) => failure,
-                Ok(mut lease) => match lease.send(request, host).await {
-                    Ok(response) => {
-                        return Ok(Passed { response, lease, request: place, deadline: None });
-                    }
-                    Err(unsent) => {
-                        let Some(back) = unsent.request else { return Err(unsent.failure) };
-                        lease.discard();
-                        request = back;
-                        unsent.failure
-                    }
-                },
-            };
-            match budget.again(&failure, self.cluster.balancer.len().saturating_sub(1)) {
-                Again::Elsewhere => host = self.cluster.balancer.pick(Some(host)).unwrap_or(host),
-                Again::Fresh => fresh = true,
-                Again::No => {
-                    if self.retry.on_connect_failure && failure.kind.retry_safe() && self.retry.attempts > 0 {
-                        self.cluster.counters.rq_retry_limit_exceeded.inc();
-                        exchange.flag(Flag::URX);
-                    }
-                    return Err(failure);
+            let again = match self.once(host, request, fresh).await {
+                Ok((response, lease)) => {
+                    self.cluster.judge(host, !response.status().is_server_error());
+                    let next = replay.as_ref().and_then(|replay| replay.request(exchange));
+                    let again = next.filter(|_| self.again_after(&mut budget, &response, exchange, &mut retrying));
+                    let Some(next) = again else { return Ok(Passed::new(response, lease, place)) };
+                    // Another attempt takes the place of this answer.
+                    drop((response, lease));
+                    tokio::time::sleep(budget.pause()).await;
+                    (next, Again::Elsewhere)
                 }
+                Err(Unsent { failure, request }) => {
+                    let blameless = failure.kind == Kind::ClosedUnused;
+                    if !blameless {
+                        self.cluster.judge(host, false);
+                    }
+                    let others = self.cluster.balancer.len().saturating_sub(1);
+                    let (next, again) = match request {
+                        Some(request) => (Some(request), budget.again(&failure, others)),
+                        None => {
+                            (replay.as_ref().and_then(|replay| replay.request(exchange)), budget.again_after_reset())
+                        }
+                    };
+                    let counted = again != Again::No && (blameless || self.take_retry(&mut retrying));
+                    let Some(next) = next.filter(|_| counted) else {
+                        self.gave_up(&budget, exchange);
+                        return Err(failure);
+                    };
+                    (next, again)
+                }
+            };
+            request = again.0;
+            match again.1 {
+                Again::Fresh => fresh = true,
+                _ => host = self.cluster.balancer.pick(self.key, Some(host)).unwrap_or(host),
             }
             exchange.retried();
             self.cluster.counters.rq_retry.inc();
         }
     }
 
+    /// One attempt on one host.
+    async fn once(
+        &self,
+        host: &Rc<Host>,
+        request: Request<RequestBody>,
+        fresh: bool,
+    ) -> Result<(Response<Incoming>, Lease), Unsent> {
+        let mut lease = match self.cluster.lease(host, self.wire, fresh).await {
+            Ok(lease) => lease,
+            Err(failure) => return Err(Unsent { failure, request: Some(request) }),
+        };
+        match lease.send(request, host).await {
+            Ok(response) => Ok((response, lease)),
+            Err(unsent) => {
+                if unsent.request.is_some() {
+                    lease.discard();
+                }
+                Err(*unsent)
+            }
+        }
+    }
+
+    fn again_after(
+        &self,
+        budget: &mut Budget<'_>,
+        response: &Response<Incoming>,
+        exchange: &Exchange,
+        retrying: &mut Option<Place>,
+    ) -> bool {
+        let spent = budget.is_spent();
+        let again = budget.again_after(response.status(), response.headers()) != Again::No;
+        if spent && !again && response.status().is_server_error() {
+            self.gave_up(budget, exchange);
+        }
+        again && self.take_retry(retrying)
+    }
+
+    /// A place among the attempts after a first one; a target in trouble gets no storm of them.
+    fn take_retry(&self, held: &mut Option<Place>) -> bool {
+        let Cluster { load, counters, .. } = &**self.cluster;
+        if held.is_none() && load.retries.get() >= RETRIES_PER_TARGET {
+            counters.rq_retry_overflow.inc();
+            return false;
+        }
+        held.get_or_insert_with(|| Place::take(&load.retries));
+        true
+    }
+
+    fn gave_up(&self, budget: &Budget<'_>, exchange: &Exchange) {
+        if budget.is_spent() || (self.retry.attempts > 0 && self.cluster.balancer.len() <= 1) {
+            self.cluster.counters.rq_retry_limit_exceeded.inc();
+            exchange.flag(Flag::URX);
+        }
+    }
+
     /// Says where this attempt is counted, and for the log where it goes.
-    fn record(&self, passage: &Passage<'_>, route: Option<&RouteRole>, host: Option<&Rc<Host>>, grpc: Option<&str>) {
+    fn record(&self, passage: &Passage<'_>, route: Option<&RouteRole>, host: Option<&Rc<Host>>) {
         if let Some(route) = route {
             let cells = route.cells(self.cluster, host);
+            let grpc = self.grpc.as_deref();
             passage.exchange.set_cell(cells.get(&passage.conn.listener.records.recorder, grpc));
             passage.exchange.log(|entry| {
                 entry.route_name = route.name.clone();
@@ -254,12 +360,20 @@ impl Attempts<'_> {
         }
     }
 
-    fn request(&self, mut parts: Parts, authority: &Authority, body: RequestBody) -> Request<RequestBody> {
+    fn request(
+        &self,
+        mut parts: Parts,
+        authority: &Authority,
+        body: Incoming,
+        exchange: &Rc<Exchange>,
+    ) -> (Request<RequestBody>, Option<Replay>) {
         match self.wire {
             Wire::H2 => headers::for_http2(&mut parts, authority),
             Wire::H1 | Wire::Tcp => headers::for_http1(&mut parts, authority),
         }
-        Request::from_parts(parts, body)
+        let replay = Budget::keeps_request(self.retry).then(|| Replay { head: parts.clone(), body: Rc::default() });
+        let kept = replay.as_ref().map(|replay| replay.body.clone());
+        (Request::from_parts(parts, RequestBody::new(body, exchange.clone(), kept)), replay)
     }
 
     fn none_healthy(&self) -> Failure {
@@ -276,12 +390,16 @@ impl Passed {
         (upgrade, busy): (Option<OnUpgrade>, Busy),
         call: Call,
     ) -> Response<ResponseBody> {
-        let Self { mut response, mut lease, request, deadline } = self;
+        let Self { mut response, mut lease, request, deadline, edits, cookie } = self;
         let inbound = conn.peer.is_some();
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let upstream_upgrade = switching.then(|| hyper::upgrade::on(&mut response));
         let (mut parts, body) = response.into_parts();
         headers::response(&mut parts);
+        edits.iter().flatten().for_each(|edits| edits.apply(&mut parts.headers));
+        if let Some(cookie) = cookie {
+            parts.headers.append(http::header::SET_COOKIE, cookie);
+        }
         let exchange = finisher.exchange().clone();
         let why = parts.headers.get(WHY).cloned();
         exchange.upstream_answered(parts.status.as_u16(), why.is_none());

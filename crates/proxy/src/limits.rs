@@ -23,6 +23,10 @@ pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 pub(crate) const STREAM_SEND_BUFFER_BYTES: usize = 128 * 1024;
 /// Per direction of a TCP connection or WebSocket.
 pub(crate) const COPY_BUFFER_BYTES: usize = 16 * 1024;
+/// A request body is kept up to this size for another attempt, on routes that allow one after an answer.
+pub(crate) const KEPT_REQUEST_BYTES: usize = 64 * 1024;
+/// Attempts after the first that may run at a time, per target and worker: retries must not become the load.
+pub(crate) const RETRIES_PER_TARGET: u32 = 16;
 /// HTTP/1.1 connections kept for the next request, per host.
 pub(crate) const IDLE_PER_HOST: usize = 128;
 /// An unused upstream connection is closed after this long.

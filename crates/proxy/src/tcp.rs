@@ -7,6 +7,7 @@ use crate::accept::{Conn, Role};
 use crate::answer::{Failure, Kind};
 use crate::authorize::Verdict;
 use crate::connect::{Cluster, Host, Open, Wire};
+use crate::hashing::hash;
 use crate::io::Io;
 use crate::record::{Arrival, Exchange, Finisher};
 use crate::retry::{Again, Budget};
@@ -37,7 +38,7 @@ pub(crate) async fn inbound(conn: Rc<Conn>, mut caller: Io) {
         return;
     }
     listener.counters.rbac_allowed.inc();
-    let Some(host) = role.application.balancer.pick(None) else { return };
+    let Some(host) = role.application.balancer.pick(None, None) else { return };
     match role.application.dial(host, Wire::Tcp).await {
         Ok((upstream, open)) => join(&conn, &mut caller, upstream, open, &finisher).await,
         Err(failure) => exchange.fail(&failure),
@@ -49,13 +50,13 @@ pub(crate) async fn outbound(conn: Rc<Conn>, role: &OutboundRole, mut caller: Io
     let finisher = begin(&conn);
     let exchange = finisher.exchange();
     let recorder = &conn.listener.records.recorder;
-    let Some((route, cluster)) = role.routes.first().and_then(|route| Some((route, route.target()?))) else {
+    let Some((route, share)) = role.routes.first().and_then(|route| Some((route, route.share()?))) else {
         exchange.set_cell(role.unrouted.get(recorder, None));
         conn.listener.counters.no_route.inc();
         exchange.fail(&Failure::new(Kind::NoRoute, "no target"));
         return;
     };
-    match connect(&conn, route, cluster, &finisher).await {
+    match connect(&conn, route, share.cluster(), &finisher).await {
         Ok((upstream, open)) => join(&conn, &mut caller, upstream, open, &finisher).await,
         Err(failure) => exchange.fail(&failure),
     }
@@ -86,7 +87,8 @@ async fn connect(
         return Err(Failure::new(Kind::Overflow, why));
     }
     let mut budget = Budget::new(&route.retry);
-    let mut host = cluster.balancer.pick(None).ok_or_else(|| {
+    let key = source_key(cluster, conn);
+    let mut host = cluster.balancer.pick(key, None).ok_or_else(|| {
         record(None);
         cluster.counters.cx_none_healthy.inc();
         Failure::new(Kind::NoHealthy, cluster.unwell.clone())
@@ -94,16 +96,26 @@ async fn connect(
     loop {
         record(Some(host));
         let failure = match cluster.dial(host, Wire::Tcp).await {
-            Ok(connected) => return Ok(connected),
+            Ok(connected) => {
+                cluster.judge(host, true);
+                return Ok(connected);
+            }
             Err(failure) => failure,
         };
+        cluster.judge(host, false);
         match budget.again(&failure, cluster.balancer.len().saturating_sub(1)) {
-            Again::Elsewhere | Again::Fresh => host = cluster.balancer.pick(Some(host)).unwrap_or(host),
+            Again::Elsewhere | Again::Fresh => host = cluster.balancer.pick(key, Some(host)).unwrap_or(host),
             Again::No => return Err(failure),
         }
         exchange.retried();
         cluster.counters.rq_retry.inc();
     }
+}
+
+/// Of all that a request may be balanced by, a TCP connection has its caller's address.
+fn source_key(cluster: &Cluster, conn: &Conn) -> Option<u64> {
+    let by_source = cluster.hash.iter().any(|policy| policy.by == plan::HashBy::SourceIp);
+    by_source.then(|| hash(conn.remote.ip().to_string().as_bytes()))
 }
 
 async fn join(conn: &Conn, caller: &mut Io, mut upstream: Io, open: Open, finisher: &Finisher) {

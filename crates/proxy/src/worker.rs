@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use plan::{Endpoint, Inbound, Plan, ProxyRef, Target, TargetId};
+use plan::{Balance, Endpoint, Inbound, Plan, ProxyRef, Target, TargetId};
 use telemetry::{Direction, Peer, Recorder};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -203,16 +203,20 @@ impl Worker {
                 Rc::new(Host { endpoint: endpoint.clone(), peer, pool })
             })
             .collect();
-        let healthy = hosts.iter().filter(|host| host.endpoint.healthy).cloned().collect();
+        let wanted = |host: &&Rc<Host>| host.endpoint.healthy && !(target.only_passing && host.endpoint.warning);
+        let healthy = hosts.iter().filter(wanted).cloned().collect();
         Cluster {
             id: target.id.0.as_str().into(),
             identity: Some(target.identity.clone()),
             sni: target.sni.clone(),
             service: target.service.as_str().into(),
-            balancer: Balancer::new(healthy),
+            balancer: Balancer::new(healthy, &target.balance),
             hosts,
             unwell: unwell(target, instances),
             limits: self.limits(target.max_connections, target.max_pending_requests, target.max_concurrent_requests),
+            failover: target.failover.clone(),
+            hash: target.hash.clone(),
+            ejection: target.ejection.clone(),
             load: kept_load(old),
             connect_timeout: or_default(target.connect_timeout),
             counters: self.records.recorder.target(&target.id.0),
@@ -230,10 +234,13 @@ impl Worker {
             identity: None,
             sni: String::new(),
             service: "".into(),
-            balancer: Balancer::new(vec![host.clone()]),
+            balancer: Balancer::new(vec![host.clone()], &Balance::default()),
             hosts: vec![host],
             unwell: String::new(),
             limits: self.limits(0, 0, 0),
+            failover: Vec::new(),
+            hash: Vec::new(),
+            ejection: None,
             load: kept_load(old),
             connect_timeout: or_default(inbound.connect_timeout),
             counters: self.records.recorder.target("local_app"),

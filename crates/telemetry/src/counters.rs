@@ -135,6 +135,9 @@ counters! {
         counter rq_pending_total,
         counter rq_pending_overflow,
         counter rq_pending_failure_eject,
+        counter
+        /// Instances left out for their answers.
+        ejections_total,
         counter rq_retry,
         counter rq_retry_success,
         counter rq_retry_overflow,

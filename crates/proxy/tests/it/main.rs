@@ -6,4 +6,5 @@ mod agent;
 mod grpc;
 mod http;
 mod rig;
+mod shaping;
 mod tcp;

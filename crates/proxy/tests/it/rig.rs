@@ -1,7 +1,6 @@
 //! Certificates, plan files, an application, and a pair of sidecars between it and the test.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use model::{Action, Protocol, SpiffeId};
 use plan::{
-    Inbound, NoMatch, Outbound, Plan, ProxyRef, Recording, Retry, Route, Rule, Source, Target, TargetId, WeightedTarget,
+    Balance, HeaderEdits, Inbound, Match, NoMatch, Outbound, Plan, ProxyRef, Recording, Retry, Route, Rule, Source,
+    Target, TargetId, WeightedTarget,
 };
 use proxy::{Config, Sidecar};
 use serde_json::{Value, json};
@@ -140,30 +140,36 @@ impl Mesh {
         Plan { inbound: vec![inbound], ..self.plan(service) }
     }
 
-    /// The plan of a service that calls `upstream`.
-    pub fn client_plan(&self, service: &str, upstream: &str, protocol: Protocol) -> Plan {
-        let id = TargetId(format!("{upstream}.default.dc1"));
-        let target = Target {
-            id: id.clone(),
-            service: upstream.to_owned(),
+    pub fn target(&self, service: &str, subset: &str, protocol: Protocol) -> Target {
+        let dot = if subset.is_empty() { "" } else { "." };
+        let id = format!("{subset}{dot}{service}.default.dc1");
+        Target {
+            service: service.to_owned(),
             namespace: "default".to_owned(),
             datacenter: "dc1".to_owned(),
-            subset: String::new(),
+            subset: subset.to_owned(),
             protocol,
-            identity: self.id(upstream),
-            sni: format!("{upstream}.default.dc1.internal.{}", self.authority.trust_domain()),
+            identity: self.id(service),
+            sni: format!("{id}.internal.{}", self.authority.trust_domain()),
             connect_timeout: Duration::from_secs(5),
             max_connections: 0,
             max_pending_requests: 0,
             max_concurrent_requests: 0,
-        };
-        let route = Route {
-            name: upstream.to_owned(),
-            path_prefix: String::new(),
-            targets: vec![WeightedTarget { target: id.clone(), weight: 1 }],
-            timeout: Duration::ZERO,
-            retry: Retry { attempts: 1, on_connect_failure: true },
-        };
+            filter: String::new(),
+            only_passing: false,
+            failover: Vec::new(),
+            balance: Balance::default(),
+            hash: Vec::new(),
+            ejection: None,
+            id: TargetId(id),
+        }
+    }
+
+    /// The plan of a service that calls `upstream`.
+    pub fn client_plan(&self, service: &str, upstream: &str, protocol: Protocol) -> Plan {
+        let target = self.target(upstream, "", protocol);
+        let id = target.id.clone();
+        let route = route(upstream, vec![WeightedTarget::only(id.clone())]);
         let outbound = Outbound {
             name: upstream.to_owned(),
             bind: "127.0.0.1".to_owned(),
@@ -176,10 +182,14 @@ impl Mesh {
 
     /// Writes a plan file (whole: a reader never sees half of one).
     pub fn write(&self, plan: &Plan, endpoints: &Value) -> PathBuf {
+        let upstreams = plan.targets.keys().map(|id| (id.0.clone(), endpoints.clone())).collect();
+        self.write_each(plan, &Value::Object(upstreams))
+    }
+
+    /// The same with endpoints by target.
+    pub fn write_each(&self, plan: &Plan, upstreams: &Value) -> PathBuf {
         let service = &plan.proxy.service;
         let path = self.folder.join(format!("{service}.json"));
-        let upstreams: serde_json::Map<String, Value> =
-            plan.targets.keys().map(|id| (id.0.clone(), endpoints.clone())).collect();
         let file = json!({
             "plan": plan,
             "endpoints": upstreams,
@@ -196,11 +206,16 @@ impl Mesh {
     }
 
     pub async fn start(&self, plan: &Plan, endpoints: &Value) -> Sidecar {
+        self.run(plan, self.write(plan, endpoints)).await
+    }
+
+    /// Starts a sidecar from a file that is written.
+    pub async fn run(&self, plan: &Plan, file: PathBuf) -> Sidecar {
         let certificate = self.folder.join(format!("{}.pem", plan.proxy.service));
         if !Path::exists(&certificate) {
             self.leaf(&plan.proxy.service);
         }
-        let sidecar = Sidecar::start(Config::file(self.write(plan, endpoints))).unwrap();
+        let sidecar = Sidecar::start(Config::file(file)).unwrap();
         within(sidecar.ready()).await;
         sidecar
     }
@@ -209,6 +224,20 @@ impl Mesh {
 impl Drop for Mesh {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Takes everything.
+pub fn route(name: &str, targets: Vec<WeightedTarget>) -> Route {
+    Route {
+        name: name.to_owned(),
+        when: Match::default(),
+        targets,
+        prefix_rewrite: None,
+        timeout: Duration::ZERO,
+        retry: Retry { attempts: 1, on_connect_failure: true, ..Retry::default() },
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
     }
 }
 
@@ -331,7 +360,10 @@ pub async fn application_named(name: &'static str) -> SocketAddr {
     address
 }
 
-async fn answer(name: &'static str, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    name: &'static str,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let grpc = |status: &'static str| {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", HeaderValue::from_static(status));
@@ -375,6 +407,9 @@ async fn answer(name: &'static str, mut request: Request<Incoming>) -> Result<Re
             builder.header("content-type", "application/grpc").body(body.boxed())
         }
         "/t.T/Fail" => builder.header("content-type", "application/grpc").header("grpc-status", "13").body(empty()),
+        // Some instances are worse than others.
+        "/flaky" if name.starts_with("bad") => builder.status(503).body(full("no")),
+        "/reset" if name.starts_with("bad") => return Err("reset".into()),
         "/missing" => builder.status(404).body(full("no")),
         _ => builder.body(full("hello")),
     };

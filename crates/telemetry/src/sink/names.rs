@@ -336,6 +336,7 @@ impl Writer {
             ("upstream_rq_pending_total", v.rq_pending_total),
             ("upstream_rq_pending_overflow", v.rq_pending_overflow),
             ("upstream_rq_pending_failure_eject", v.rq_pending_failure_eject),
+            ("outlier_detection_ejections_enforced_total", v.ejections_total),
             ("upstream_rq_retry", v.rq_retry),
             ("upstream_rq_retry_success", v.rq_retry_success),
             ("upstream_rq_retry_overflow", v.rq_retry_overflow),
