@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::future::Future;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -12,11 +12,10 @@ use bytes::Bytes;
 use client::Client;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use crate::json;
+use crate::policy::{Peer, Policy};
 use crate::query_options::{Params, decode};
 use crate::response::GoForm;
 
@@ -24,10 +23,6 @@ use crate::response::GoForm;
 const GZIP_FROM_BYTES: usize = 1400;
 /// Answers to a client in this process are whole values; a larger one is a mistake.
 const IN_PROCESS_BODY_LIMIT_BYTES: usize = 64 << 20;
-/// Open requests get this long to end once the server is told to stop.
-const DRAIN: std::time::Duration = std::time::Duration::from_secs(2);
-/// A client that has not sent its request head by then is cut off.
-const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Marks the answer of the fallback: no route, so none of the headers of a route.
 #[derive(Clone, Copy)]
@@ -37,6 +32,7 @@ struct Unrouted;
 pub struct App {
     router: Router,
     dev: bool,
+    policy: Arc<Policy>,
 }
 
 impl App {
@@ -47,7 +43,14 @@ impl App {
             response.extensions_mut().insert(Unrouted);
             response
         };
-        Self { router: Router::new().fallback(fallback), dev }
+        Self { router: Router::new().fallback(fallback), dev, policy: Arc::default() }
+    }
+
+    /// What the configuration says about every request.
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = Arc::new(policy);
+        self
     }
 
     pub fn merge(mut self, router: Router) -> Self {
@@ -56,10 +59,22 @@ impl App {
     }
 
     pub fn into_router(self) -> Router {
-        let Self { router, dev } = self;
+        let Self { router, dev, policy } = self;
         let service = tower::service_fn(move |request: Request<Body>| {
-            let router = router.clone();
-            async move { Ok::<_, Infallible>(answer(&router, dev, request).await) }
+            let (router, policy) = (router.clone(), Arc::clone(&policy));
+            async move {
+                let peer = request.extensions().get::<Peer>().copied();
+                if let Some(mut refusal) = policy.refuse(request.method(), request.uri().path(), peer) {
+                    refusal.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+                    policy.mark(&mut refusal);
+                    return Ok::<_, Infallible>(refusal);
+                }
+                let mut response = answer(&router, dev, request).await;
+                if response.extensions().get::<Unrouted>().is_none() {
+                    policy.mark(&mut response);
+                }
+                Ok(response)
+            }
         });
         Router::new().fallback_service(service)
     }
@@ -240,58 +255,6 @@ pub fn in_process(router: Router) -> Client {
             }
         }
     })
-}
-
-/// Serves `router` until `stop` is done, then lets open requests end for a moment.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send,
-) -> std::io::Result<()> {
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    // Scripts look for `X-Consul-Index` as Go writes it.
-    builder.http1().title_case_headers(true);
-    builder.http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    let (closing, closed) = tokio::sync::watch::channel(());
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors: give the open connections a moment to end instead of spinning.
-                tracing::warn!(%error, "accepting an HTTP connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let service = hyper_util::service::TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let mut closed = closed.clone();
-        tokio::spawn(async move {
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                _ = closed.changed() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "an HTTP connection ended");
-            }
-            // Held until here: the server knows from it when all connections have ended.
-            drop(closed);
-        });
-    }
-    drop(closed);
-    let _ = closing.send(());
-    let _ = tokio::time::timeout(DRAIN, closing.closed()).await;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,13 +10,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use agent::Agent;
 use api::agent::{Action, AgentState};
 use api::insight::InsightState;
+use api::listen::{Endpoint, Limits, Listener, SocketAccess};
+use api::policy::Policy;
 use api::server::{Identity, ServerState};
+use api::tls::ServerTls;
 use axum::Router;
 use client::Client;
 use insight::Insight;
 use model::{CheckDefinition, ConfigEntry, Node, OpaqueMap, ServiceDefinition};
 use store::{Backend, Etcd, EtcdError, File, FileError, FileOptions, Memory, Store};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,7 +32,7 @@ const SERF_WAN_PORT: u16 = 8302;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {address} for {what}: {source}")]
-    Listen { what: &'static str, address: SocketAddr, source: std::io::Error },
+    Listen { what: &'static str, address: Endpoint, source: std::io::Error },
     #[error("the store did not open: {0}")]
     Store(#[from] store::Error),
     #[error("the data directory cannot be used: {0}")]
@@ -73,7 +75,13 @@ impl Storage {
 pub struct Options {
     pub agent: agent::Config,
     pub storage: Storage,
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<Endpoint>,
+    pub https: Vec<Endpoint>,
+    /// What the HTTPS listeners serve with.
+    pub tls: Option<ServerTls>,
+    pub socket_access: SocketAccess,
+    pub limits: Limits,
+    pub policy: Policy,
     /// Indented JSON everywhere, as `agent -dev` answers.
     pub dev: bool,
     pub logs: Logs,
@@ -101,6 +109,11 @@ impl Options {
             agent,
             storage: Storage::Memory,
             http: Vec::new(),
+            https: Vec::new(),
+            tls: None,
+            socket_access: SocketAccess::default(),
+            limits: Limits::default(),
+            policy: Policy::default(),
             dev: true,
             logs,
             more: Router::new(),
@@ -147,10 +160,7 @@ pub struct Mesh {
 impl Mesh {
     /// Listens, starts everything, and returns once the agent's node is in the catalog.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let mut listeners = Vec::new();
-        for address in &options.http {
-            listeners.push(listen("HTTP", *address).await?);
-        }
+        let listeners = listeners(&options).await?;
         let store = Store::open(options.storage.open().await?).await?;
         let state =
             ServerState::start(store, &identity(&options)).await.map_err(|error| Error::Server(error.to_string()))?;
@@ -170,6 +180,7 @@ impl Mesh {
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
         let agent_state = agent_state(&agent, &insight, &options);
         let router = api::App::new(options.dev)
+            .with_policy(options.policy)
             .merge(server.clone())
             .merge(api::agent::router(agent_state))
             .merge(api::insight::router(insight_state(&state, &insight)))
@@ -177,7 +188,7 @@ impl Mesh {
             .merge(options.more)
             .into_router();
         let (stop, stopping) = watch::channel(false);
-        let http = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let http = listeners.iter().filter_map(Listener::local_addr).collect();
         let serving = listeners
             .into_iter()
             .map(|listener| tokio::spawn(serve(listener, router.clone(), stopping.clone())))
@@ -227,11 +238,27 @@ impl Mesh {
     }
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { what, address, source })
+/// All addresses of the API; those of HTTP come first.
+async fn listeners(options: &Options) -> Result<Vec<Listener>, Error> {
+    let mut listeners = Vec::new();
+    for endpoint in &options.http {
+        listeners.push(listen("HTTP", endpoint, options).await?);
+    }
+    if let Some(tls) = &options.tls {
+        for endpoint in &options.https {
+            listeners.push(listen("HTTPS", endpoint, options).await?.with_tls(tls.clone()));
+        }
+    }
+    Ok(listeners)
 }
 
-async fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn listen(what: &'static str, endpoint: &Endpoint, options: &Options) -> Result<Listener, Error> {
+    let bound = Listener::bind(endpoint, options.socket_access).await;
+    let failed = |source| Error::Listen { what, address: endpoint.clone(), source };
+    Ok(bound.map_err(failed)?.with_limits(options.limits))
+}
+
+async fn serve(listener: Listener, router: Router, mut stopping: watch::Receiver<bool>) {
     let stopped = async move {
         // An error means that the mesh is gone, which is a stop too.
         let _ = stopping.wait_for(|stop| *stop).await;

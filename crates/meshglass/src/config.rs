@@ -5,16 +5,24 @@
 //! last counts, lists are joined.
 
 mod authority;
+mod debug;
 mod error;
+mod flags;
 mod given;
+mod interfaces;
+mod judge;
 mod keys;
 mod meant;
+mod network;
 mod node;
+mod reading;
 mod resolve;
+mod serving;
 mod sources;
+mod template;
 
 pub use error::{Complaint, ConfigError};
-pub use meant::{Config, Etcd, Telemetry};
+pub use meant::{Acl, AclTokens, Config, Dns, Etcd, LogFile, Secret, Soa, Telemetry, Ui};
 
 use given::Given;
 use model::Names;
@@ -37,7 +45,7 @@ pub struct AgentFlags {
 impl AgentFlags {
     /// Names of the flags that [`AgentFlags::settings`] may hold.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        keys::FLAGS.iter().map(|(flag, _)| *flag)
+        flags::FLAGS.iter().map(|(flag, _)| *flag)
     }
 }
 

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use agent::Agent;
+use api::listen::Endpoint;
+use api::tls::ServerTls;
 use model::Node;
 use proxy::Sidecar;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,8 @@ pub enum StartError {
     Mesh(#[from] assemble::Error),
     #[error("{what} {path}: {source}")]
     File { what: &'static str, path: String, source: std::io::Error },
+    #[error("HTTPS: {0}")]
+    Tls(#[from] api::tls::TlsError),
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -55,16 +59,16 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
         return Err(StartError::ClientAgent);
     }
     println!("==> Starting Consul agent...");
-    let file = config.log_file.as_ref().map(|path| open_log(path)).transpose()?;
+    let file = config.log_file.as_ref().map(|file| open_log(&file.path)).transpose()?;
     let logs = logging::start_into(config.log_level, config.log_json, file);
     let (left, leaving) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
     let mut options = Options::new(agent_config(&config), logs);
     options.storage = storage(&config);
-    options.http = config.http.clone();
+    serving(&mut options, &config)?;
     options.dev = config.dev;
     options.left = left;
-    options.debug_config = config.debug_config();
+    options.debug_config = config.debug.clone();
     options.serf_lan_port = config.serf_lan_port;
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
@@ -108,6 +112,19 @@ fn storage(config: &Config) -> Storage {
         return Storage::Etcd { endpoints, prefix };
     }
     config.data_dir.as_ref().map_or(Storage::Memory, |path| Storage::Directory(path.join(STORE_DIR)))
+}
+
+/// How the API is served.
+fn serving(options: &mut Options, config: &Config) -> Result<(), StartError> {
+    if !config.https.is_empty() {
+        options.tls = Some(ServerTls::load(&config.https_tls)?);
+    }
+    options.http = config.http.clone();
+    options.https = config.https.clone();
+    options.socket_access = config.socket_access;
+    options.limits = config.limits;
+    options.policy = config.policy.clone();
+    Ok(())
 }
 
 fn open_log(path: &std::path::Path) -> Result<std::fs::File, StartError> {
@@ -169,18 +186,23 @@ fn agent_config(config: &Config) -> agent::Config {
 }
 
 fn banner(config: &Config, http: Option<SocketAddr>, dns: Option<SocketAddr>) -> String {
-    let client = config.http.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ");
+    let clients = config.http.iter().filter_map(Endpoint::tcp);
+    let client = clients.map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ");
     let port = |address: Option<SocketAddr>| address.map_or(-1, |address| i32::from(address.port()));
-    let (http, dns) = (port(http), port(dns));
+    let (http, https, dns) = (port(http), port(config.https.iter().find_map(Endpoint::tcp)), port(dns));
+    let tls_incoming = config.https_tls.verify_incoming;
     let rows = [
         ("Version", format!("'{}' (Meshglass {})", SPEAKS_CONSUL, env!("CARGO_PKG_VERSION"))),
         ("Node ID", format!("'{}'", config.node_id)),
         ("Node name", format!("'{}'", config.node_name)),
         ("Datacenter", format!("'{}' (Segment: '<all>')", config.datacenter)),
         ("Server", format!("{} (Bootstrap: false)", config.server || config.dev)),
-        ("Client Addr", format!("[{client}] (HTTP: {http}, HTTPS: -1, gRPC: -1, DNS: {dns})")),
+        ("Client Addr", format!("[{client}] (HTTP: {http}, HTTPS: {https}, gRPC: -1, DNS: {dns})")),
         ("Cluster Addr", format!("{} (LAN: -1, WAN: -1)", config.advertise_addr)),
-        ("Encrypt", "Gossip: false, TLS-Outgoing: false, TLS-Incoming: false, Auto-Encrypt-TLS: false".to_owned()),
+        (
+            "Encrypt",
+            format!("Gossip: false, TLS-Outgoing: false, TLS-Incoming: {tls_incoming}, Auto-Encrypt-TLS: false"),
+        ),
     ];
     let rows: String = rows.iter().map(|(name, value)| format!("{name:>18}: {value}\n")).collect();
     format!("{rows}\n==> Log data will now stream in as it occurs:\n\n")

@@ -14,6 +14,6 @@ pub fn serve(config: &Config, store: &Store) -> Result<dns::Server, dns::Error> 
 }
 
 pub fn settings(config: &Config) -> dns::Config {
-    let domain = Name::parse(&config.domain.to_lowercase()).unwrap_or_else(Name::root);
+    let domain = Name::parse(&config.dns_config.domain.to_lowercase()).unwrap_or_else(Name::root);
     dns::Config::new(domain, &config.datacenter)
 }

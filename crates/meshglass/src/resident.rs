@@ -1,7 +1,7 @@
 //! Gives memory back while a sidecar has nothing to do.
 //!
-//! Starting up touches most of the program once: decoding, certificates, the command line. Those pages stay mapped, and a
-//! machine with hundreds of sidecars shows each of them as that much larger. A quiet sidecar therefore unmaps the pages
+//! Starting up touches most of the program once: decoding, certificates, the command line. Those pages stay mapped,
+//! and a machine with hundreds of sidecars shows each of them as that much larger. A quiet sidecar unmaps the pages
 //! of its own executable; the few that are needed come back from the page cache one fault at a time.
 //!
 //! This is the one module of the workspace with `unsafe` in it; the proof stands at [`unmap`].
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     const SMAPS: &str = "\
-1000-3000 r--p 00000000 08:01 77                         /bin/mesh glass\nRss: 8 kB\nAnonymous:             0 kB\nVmFlags: rd
+1000-3000 r--p 00000000 08:01 77                         /bin/mesh glass\nRss: 8 kB\nAnonymous:             0 kB
 3000-9000 r-xp 00002000 08:01 77                         /bin/mesh glass\nAnonymous:             0 kB
 9000-a000 r--p 00008000 08:01 77                         /bin/mesh glass\nAnonymous:             4 kB
 a000-b000 rw-p 00009000 08:01 77                         /bin/mesh glass\nAnonymous:             0 kB

@@ -21,8 +21,9 @@ pub fn command() -> Command {
         .arg(rest(""))
 }
 
-fn switches() -> [Arg; 12] {
+fn switches() -> [Arg; 14] {
     [
+        switch("auto-reload-config", "Read the files again when they change (newer versions)."),
         switch("bootstrap", "Be the only server there is."),
         switch("dev", "Development: one server, state in memory, answers on loopback, indented JSON."),
         switch("disable-host-node-id", "Make a random node id (the default)."),
@@ -31,6 +32,7 @@ fn switches() -> [Arg; 12] {
         switch("enable-script-checks", "Allow script checks."),
         switch("log-json", "Write the log as JSON."),
         switch("non-voting-server", "Be a server without a vote."),
+        switch("read-replica", "Be a server without a vote (newer versions)."),
         switch("rejoin", "Join the cluster again after having left it."),
         switch("server", "Be a server."),
         switch("syslog", "Write the log to syslog as well."),
@@ -57,7 +59,7 @@ fn lists() -> [Arg; 14] {
     ]
 }
 
-fn values() -> [Arg; 40] {
+fn values() -> [Arg; 42] {
     [
         text("advertise", "address", "The address that other nodes are told."),
         text("advertise-wan", "address", "The address that other datacenters are told."),
@@ -74,6 +76,7 @@ fn values() -> [Arg; 40] {
         text("domain", "domain", "The domain for DNS. Default: consul."),
         text("encrypt", "key", "The gossip key."),
         text("grpc-port", "port", "The port for gRPC."),
+        text("grpc-tls-port", "port", "The port for gRPC over TLS (newer versions)."),
         text("http-port", "port", "The port for HTTP. Default: 8500."),
         text("https-port", "port", "The port for HTTPS."),
         text("log-file", "path", "Write the log to this file as well."),
@@ -84,6 +87,7 @@ fn values() -> [Arg; 40] {
         text("max-query-time", "duration", "How long a blocking query may wait."),
         text("node", "name", "The node's name. Default: the machine's."),
         text("node-id", "uuid", "The node's id."),
+        text("partition", "name", "The admin partition (newer versions)."),
         text("pid-file", "path", "Write the process id to this file."),
         text("protocol", "int", "Version of the gossip protocol."),
         text("raft-protocol", "int", "Version of the Raft protocol."),

@@ -8,7 +8,8 @@ use model::{ConfigEntry, Definitions, Names, entry_of_node};
 
 use super::AgentFlags;
 use super::error::ConfigError;
-use super::keys::{FLAGS, Keys, Kind, Role};
+use super::flags::FLAGS;
+use super::keys::{Keys, Kind, RENAMED, Role};
 use super::sources::{self, Source};
 
 /// Ports and counts; -1 switches a port off.
@@ -20,14 +21,16 @@ pub(super) enum Value {
     Text(String),
     Bool(bool),
     Number(i64),
+    Float(f64),
     Texts(Vec<String>),
     Map(BTreeMap<String, String>),
-    /// Not looked into; true when it holds nothing.
-    Any(serde_json::Map<String, serde_json::Value>),
+    /// Not looked into.
+    Any(serde_json::Value),
 }
 
 pub(super) struct Setting {
     pub value: Value,
+    pub kind: Kind,
     /// `file:line:column` or `-flag`.
     pub origin: String,
     pub role: Role,
@@ -51,17 +54,48 @@ impl Given {
             warnings: Vec::new(),
             keys: Keys::new(),
         };
-        given.flags(flags, |kind| matches!(kind, Kind::Texts | Kind::TextMap))?;
+        given.flags(flags, |kind| matches!(kind, Kind::Texts | Kind::TextMap | Kind::DurationMap))?;
         let files = sources::open(&flags.config_files, flags.config_format.as_deref(), &mut given.warnings)?;
         for source in &files {
             given.source(source, names)?;
         }
-        given.flags(flags, |kind| !matches!(kind, Kind::Texts | Kind::TextMap))?;
+        given.flags(flags, |kind| !matches!(kind, Kind::Texts | Kind::TextMap | Kind::DurationMap))?;
         for (number, text) in flags.hcl.iter().enumerate() {
             let bytes = text.clone().into_bytes();
             given.source(&Source { name: format!("-hcl[{number}]"), format: Format::Hcl, bytes }, names)?;
         }
+        given.rename();
         Ok(given)
+    }
+
+    /// Puts what was written under an old name where it belongs now, and says so.
+    fn rename(&mut self) {
+        for (old, new) in RENAMED {
+            let Some(setting) = self.settings.remove(old) else { continue };
+            let text = format!("The '{old}' field is deprecated. Use the '{new}' field instead.");
+            self.warnings.push(format!("{}: {text}", setting.origin));
+            self.implied(old, &setting);
+            match (self.settings.get_mut(new), setting.value) {
+                (None, value) => drop(self.settings.insert(new, Setting { value, ..setting })),
+                (Some(Setting { value: Value::Texts(given), .. }), Value::Texts(texts)) => given.extend(texts),
+                (Some(_), _) => {}
+            }
+        }
+    }
+
+    /// What an old name says besides its value.
+    fn implied(&mut self, old: &str, setting: &Setting) {
+        let (key, on) = match old {
+            "acl_datacenter" => ("acl.enabled", true),
+            "acl_replication_token" => ("acl.enable_token_replication", true),
+            // The gRPC port of the time had no client certificates.
+            "verify_incoming" => ("tls.grpc.verify_incoming", false),
+            _ => return,
+        };
+        if let Some((path, kind, role)) = self.keys.leaf(key) {
+            let origin = setting.origin.clone();
+            self.settings.entry(path).or_insert(Setting { value: Value::Bool(on), kind, origin, role });
+        }
     }
 
     fn flags(&mut self, flags: &AgentFlags, now: impl Fn(Kind) -> bool) -> Result<(), ConfigError> {
@@ -76,19 +110,20 @@ impl Given {
             }
             let wrong = |expected| ConfigError::Flag { flag: flag.clone(), expected, got: text.clone() };
             let value = match kind {
-                Kind::Text | Kind::Any => Value::Text(text.clone()),
+                Kind::Text | Kind::Duration | Kind::Any => Value::Text(text.clone()),
                 Kind::Texts => Value::Texts(vec![text.clone()]),
                 Kind::Bool => Value::Bool(flag_bool(text).ok_or_else(|| wrong("true or false"))?),
                 Kind::Number => {
                     let number = text.parse().ok().filter(|n| (LOWEST..=HIGHEST).contains(n));
                     Value::Number(number.ok_or_else(|| wrong("a whole number"))?)
                 }
-                Kind::TextMap => {
+                Kind::Float => Value::Float(text.parse().map_err(|_| wrong("a number"))?),
+                Kind::TextMap | Kind::DurationMap => {
                     let (key, value) = text.split_once(':').unwrap_or((text, ""));
                     Value::Map(BTreeMap::from([(key.to_owned(), value.to_owned())]))
                 }
             };
-            self.set(path, Setting { value, origin: format!("-{flag}"), role });
+            self.set(path, Setting { value, kind, origin: format!("-{flag}"), role });
         }
         Ok(())
     }
@@ -155,18 +190,16 @@ impl Given {
         };
         let node = &entry.node;
         let value = match kind {
-            Kind::Text => decoder.text(node, path).map(Value::Text),
+            Kind::Text | Kind::Duration => decoder.text(node, path).map(Value::Text),
             Kind::Bool => decoder.boolean(node, path).map(Value::Bool),
             Kind::Number => decoder.integer(node, path, LOWEST, HIGHEST).map(Value::Number),
             Kind::Texts => Some(Value::Texts(decoder.texts(node, path))),
-            Kind::TextMap => Some(Value::Map(decoder.text_map(node, path))),
-            Kind::Any => Some(Value::Any(match node.to_json() {
-                serde_json::Value::Object(object) => object,
-                _ => serde_json::Map::new(),
-            })),
+            Kind::TextMap | Kind::DurationMap => Some(Value::Map(decoder.text_map(node, path))),
+            Kind::Float => decoder.number(node, path).map(Value::Float),
+            Kind::Any => Some(Value::Any(node.to_json())),
         };
         if let Some(value) = value {
-            out.push((path, Setting { value, origin: format!("{file}:{}", entry.at), role }));
+            out.push((path, Setting { value, kind, origin: format!("{file}:{}", entry.at), role }));
         }
     }
 
@@ -178,6 +211,9 @@ impl Given {
             Slot::Occupied(mut slot) => match (&mut slot.get_mut().value, setting.value) {
                 (Value::Texts(old), Value::Texts(new)) => old.extend(new),
                 (Value::Map(old), Value::Map(new)) => old.extend(new),
+                (Value::Any(serde_json::Value::Array(old)), Value::Any(serde_json::Value::Array(new))) => {
+                    old.extend(new);
+                }
                 (_, value) => drop(slot.insert(Setting { value, ..setting })),
             },
         }

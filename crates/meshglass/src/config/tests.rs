@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use api::listen::Endpoint;
+
 use super::*;
 
 /// A directory of its own, gone when the test ends.
@@ -47,9 +49,9 @@ fn settings(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn dev_defaults_are_those_of_consul() {
     let (config, warnings) = load(&AgentFlags { dev: true, ..AgentFlags::default() }).unwrap();
-    assert!(config.server && config.ui && !config.log_json);
-    assert_eq!((config.datacenter.as_str(), config.domain.as_str()), ("dc1", "consul."));
-    assert_eq!(config.http, ["127.0.0.1:8500".parse().unwrap()]);
+    assert!(config.server && config.ui.enabled && !config.log_json);
+    assert_eq!((config.datacenter.as_str(), config.dns_config.domain.as_str()), ("dc1", "consul."));
+    assert_eq!(config.http, [tcp("127.0.0.1:8500")]);
     assert_eq!(config.dns, ["127.0.0.1:8600".parse().unwrap()]);
     assert_eq!(config.grpc, ["127.0.0.1:8502".parse().unwrap()]);
     assert_eq!(config.advertise_addr.to_string(), "127.0.0.1");
@@ -86,7 +88,7 @@ fn sources_merge_in_the_order_of_consul() {
     };
     let (config, warnings) = load(&flags).unwrap();
     assert_eq!(config.node_name, "from-json");
-    assert_eq!((config.http[0].port(), config.dns[0].port()), (11, 222));
+    assert_eq!((config.http[0].clone(), config.dns[0].port()), (tcp("127.0.0.1:11"), 222));
     assert_eq!(config.log_level, tracing::Level::ERROR);
     let meta: Vec<_> = config.node_meta.iter().map(|(k, v)| format!("{k}{v}")).collect();
     assert_eq!(meta, ["a1", "b2", "c3"]);
@@ -97,7 +99,8 @@ fn sources_merge_in_the_order_of_consul() {
         files.path("d/notes.txt")
     );
     assert_eq!(warnings[0], skipped);
-    assert!(warnings[1].contains("recursors is accepted and has no effect yet"), "{warnings:?}");
+    assert_eq!(config.dns_config.recursors, ["2", "3"]);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 }
 
 #[test]
@@ -147,47 +150,138 @@ fn validate_speaks_as_recorded() {
     assert_eq!(error, format!("{}:3:9: service: a service needs a name", files.path("nameless.hcl")));
 }
 
+fn tcp(address: &str) -> Endpoint {
+    Endpoint::Tcp(address.parse().unwrap())
+}
+
 #[test]
 fn what_protects_is_not_ignored() {
     for (hcl, words) in [
         ("acl { enabled = true }", "-hcl[0]:1:7: acl.enabled is set, but access control is not there yet"),
-        ("acl_datacenter = \"dc1\"", "acl_datacenter is set"),
-        ("acl { default_policy = \"deny\" }", "acl.default_policy is \"deny\""),
-        ("verify_incoming = true", "does not speak TLS yet"),
-        ("tls { https { verify_incoming = true } }", "does not speak TLS yet"),
-        ("ports { https = 8501 }", "ports do not speak TLS yet"),
-        ("http_config { block_endpoints = [\"/v1/acl\"] }", "cannot close single endpoints"),
-        ("http_config { allow_write_http_from = [\"127.0.0.0/8\"] }", "cannot tell callers"),
+        ("acl_datacenter = \"dc1\"", "acl.enabled is set"),
         ("connect { ca_provider = \"vault\" }", "only the built-in authority"),
-        ("addresses { http = \"unix:///run/x\" }", "sockets in the file system"),
-        ("retry_join = [\"10.0.0.1\"]", "joining other agents is not there yet"),
-        ("bootstrap_expect = 3", "only one server is there yet"),
-        ("audit { enabled = true }", "audit log"),
+        ("auto_config { enabled = true }", "auto_config.enabled is set"),
+        ("http_config { allow_write_http_from = [\"127.0.0.1\"] }", "invalid cidr: 127.0.0.1"),
+        ("http_config { response_headers { \"a b\" = \"c\" } }", "is no HTTP header"),
+        ("tls { https { tls_min_version = \"TLSv9\" } }", "no such TLS version"),
+        ("tls_cipher_suites = \"TLS_RSA_WITH_AES_128_CBC_SHA\"", "unsupported cipher"),
+        ("unix_sockets { mode = \"999\" }", "expected an octal number"),
+        ("unix_sockets { user = \"no such user\" }", "is in no line of /etc/passwd"),
+        ("encrypt = \"zz\"", "encrypt has invalid key"),
+        ("segments = [{ name = \"a\" }]", "Network segments are not supported"),
+        ("bootstrap_expect = 3", "not allowed in dev mode"),
+        ("serf_lan_allowed_cidrs = [\"x\"]", "invalid cidr: x"),
+        ("dns_config { service_ttl { web = \"5\" } }", "dns_config.service_ttl[\"web\"]: invalid duration"),
+        ("gossip_lan { probe_interval = \"5\" }", "gossip_lan.probe_interval: invalid duration"),
+        ("performance { raft_multiplier = 11 }", "Must be between 1 and 10"),
+        ("ports { http = 8600 }", "HTTP address 127.0.0.1:8600 already configured for DNS"),
+        ("addresses { dns = \"unix:///x\" }", "DNS address cannot be a unix socket"),
+        ("client_addr = \"unix:///x\"", "client_addr cannot be a unix socket"),
+        ("bind_addr = \"127.0.0.1 127.0.0.2\"", "bind_addr cannot contain multiple addresses"),
+        ("advertise_addr_ipv4 = \"::1\"", "must be an ipv4 address"),
+        ("client_addr = \"{{ GetBogus }}\"", "function \"GetBogus\" not defined"),
     ] {
         let error = refused(hcl);
         assert!(error.contains(words) && error.starts_with("-hcl[0]:1:"), "{hcl}: {error}");
     }
     for hcl in [
-        "acl { enabled = false default_policy = \"allow\" tokens { agent = \"t\" } }",
-        "verify_incoming = false",
-        "ports { https = -1 }",
-        "http_config { block_endpoints = [] }",
+        "acl { enabled = false default_policy = \"deny\" tokens { agent = \"t\" } }",
+        "audit { enabled = true }",
         "connect { enabled = true ca_provider = \"consul\" ca_config { leaf_cert_ttl = \"72h\" } }",
     ] {
         dev(hcl);
-    }
-    let (_, warnings) = dev("encrypt = \"c2VjcmV0\" verify_outgoing = true ca_file = \"x\"");
-    for words in ["encrypt has no effect", "verify_outgoing has no effect", "ca_file has no effect"] {
-        assert!(warnings.iter().any(|line| line.contains(words)), "{words}: {warnings:?}");
     }
     assert_eq!(dev("default_intention_policy = \"deny\"").0.default_intention_policy, model::Action::Deny);
 }
 
 #[test]
+fn what_has_no_counterpart_is_said_with_its_reason() {
+    let (_, warnings) = dev("encrypt = \"pUqJrVyVRj5jsiYEkM/tFQYfWyJIv4s3XkvDwy7Cu5s=\" retry_join = [\"10.0.0.1\"]\n\
+         performance { raft_multiplier = 5 } limits { rpc_rate = 0.5 } partition = \"x\"\n\
+         disable_update_check = true disable_keyring_file = true primary_datacenter = \"dc2\"");
+    for words in [
+        "1:1: encrypt has no effect: agents do not gossip here",
+        "1:58: retry_join: nobody is joined (10.0.0.1)",
+        "2:15: performance.raft_multiplier has no effect: nothing elects a leader",
+        "2:46: limits.rpc_rate has no effect: agents speak the HTTP API",
+        "partition has no effect: it belongs to Consul Enterprise",
+        "primary_datacenter = \"dc2\" has no effect",
+    ] {
+        assert!(warnings.iter().any(|line| line.contains(words)), "{words}: {warnings:?}");
+    }
+    assert_eq!(warnings.len(), 6, "{warnings:?}");
+}
+
+#[test]
+fn old_names_are_read_as_the_new_ones_and_named() {
+    let (config, warnings) = dev("verify_incoming = true ca_file = \"a\" cert_file = \"b\" key_file = \"c\"\n\
+         tls { https { cert_file = \"d\" } } acl_token = \"t\" ui_content_path = \"/look/\"\n\
+         start_join = [\"1\"] retry_join = [\"2\"]");
+    let tls = &config.https_tls;
+    let files = [&tls.ca_file, &tls.cert_file, &tls.key_file].map(|file| file.as_ref().unwrap().to_str().unwrap());
+    assert_eq!((files, tls.verify_incoming), (["a", "d", "c"], true));
+    assert_eq!(config.acl.tokens.default.as_ref().map(Secret::expose), Some("t"));
+    assert_eq!(config.ui.content_path, "/look/");
+    let said = "-hcl[0]:1:24: The 'ca_file' field is deprecated. Use the 'tls.defaults.ca_file' field instead.";
+    assert!(warnings.iter().any(|line| line == said), "{warnings:?}");
+    assert!(warnings.iter().any(|line| line.contains("nobody is joined (2, 1)")), "{warnings:?}");
+    // The new name counts where both are given.
+    let (config, _) = dev("acl_default_policy = \"deny\" acl { default_policy = \"allow\" }");
+    assert_eq!(config.acl.default_policy, model::Action::Allow);
+}
+
+#[test]
+fn addresses_may_be_templates_and_sockets() {
+    let (config, _) = dev("client_addr = \"{{ GetAllInterfaces | include \\\"network\\\" \\\"127.0.0.0/8\\\" | \
+         join \\\"address\\\" \\\" \\\" }}\"\n\
+         addresses { http = \"127.0.0.1 unix:///run/x.sock\" }\n\
+         unix_sockets { mode = \"0640\" user = \"root\" group = \"7\" }\n\
+         ports { https = 8501 }");
+    assert_eq!(config.http, [tcp("127.0.0.1:8500"), Endpoint::Unix("/run/x.sock".into())]);
+    assert_eq!(config.https[0], tcp("127.0.0.1:8501"));
+    let access = config.socket_access;
+    assert_eq!((access.mode, access.user, access.group), (Some(0o640), Some(0), Some(7)));
+    assert!(refused("client_addr = \"{{ GetInterfaceIP \\\"none\\\" }}\"").contains("gives no address"));
+}
+
+#[test]
+fn one_server_on_its_own_starts_from_a_clusters_files() {
+    let files = Directory::new(&[(
+        "server.hcl",
+        "server = true bootstrap_expect = 3 retry_join = [\"10.0.0.1\", \"10.0.0.2\"] bind_addr = \"127.0.0.1\"\n\
+         http_config { block_endpoints = [\"/v1/exec\"] max_header_bytes = 9000\n\
+         allow_write_http_from = [\"10.0.0.0/8\"] }\n\
+         limits { http_max_conns_per_client = 7 https_handshake_timeout = \"2s\" }\n\
+         leave_on_terminate = true skip_leave_on_interrupt = false session_ttl_min = \"3s\"\n\
+         watches = [{ type = \"key\" key = \"a\" handler = \"true\" }] log_file = \"/tmp/x/\" log_rotate_bytes = 5",
+    )]);
+    let data = files.path("data");
+    let flags = AgentFlags {
+        config_files: vec![files.path("server.hcl")],
+        settings: settings(&[("data-dir", &data)]),
+        ..AgentFlags::default()
+    };
+    let (config, warnings) = load(&flags).unwrap();
+    assert!(warnings.iter().any(|line| line.contains("bootstrap_expect = 3: nobody is waited for")), "{warnings:?}");
+    assert_eq!(config.policy.block_endpoints, ["/v1/exec"]);
+    let limits = config.limits;
+    assert_eq!((limits.connections_per_client, limits.connections_of_loopback, limits.header_bytes), (7, 7, 9000));
+    assert_eq!((limits.handshake_timeout.as_secs(), config.session_ttl_min.as_secs()), (2, 3));
+    assert!(config.leave_on_terminate && config.leave_on_interrupt);
+    assert_eq!(config.watches[0]["key"], "a");
+    let file = config.log_file.unwrap();
+    assert_eq!((file.path.to_str().unwrap(), file.rotate_bytes, file.max_files), ("/tmp/x/consul.log", Some(5), None));
+    assert_eq!(config.debug["BootstrapExpect"], 3);
+    assert_eq!(config.debug["HTTPBlockEndpoints"][0], "/v1/exec");
+    assert_eq!(config.debug["NodeID"], config.node_id.as_str());
+}
+
+#[test]
 fn secrets_reach_no_message() {
-    let secret = "c2VjcmV0LXNlY3JldC1zZWNyZXQ=";
+    let secret = "c2VjcmV0LXNlY3JldC0xMg==";
     let hcl = format!(
-        "encrypt = \"{secret}\" acl {{ tokens {{ agent = \"{secret}\" master = \"{secret}\" }} }}\n\
+        "encrypt = \"{secret}\" cloud {{ client_secret = \"{secret}\" }}\n\
+         acl {{ tokens {{ agent = \"{secret}\" master = \"{secret}\" }} }}\n\
          acl_token = \"{secret}\"\n\
          connect {{ ca_config {{ private_key = \"{secret}\" }} }} bogus = 1"
     );
@@ -195,7 +289,7 @@ fn secrets_reach_no_message() {
     let hcl = hcl.replace("bogus = 1", "acl { enabled = true }");
     assert!(!refused(&hcl).contains(secret));
     let (config, warnings) = dev(&format!("encrypt = \"{secret}\" acl_token = \"{secret}\""));
-    assert!(!format!("{config:?}{warnings:?}{}", config.debug_config()).contains(secret));
+    assert!(!format!("{config:?}{warnings:?}{}", config.debug).contains(secret));
 }
 
 #[test]
@@ -251,7 +345,7 @@ fn a_node_keeps_its_id_in_the_data_directory() {
         ..AgentFlags::default()
     };
     let (first, warnings) = load(&flags).unwrap();
-    assert!(warnings.iter().any(|line| line.contains("kept in memory only")), "{warnings:?}");
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(load(&flags).unwrap().0.node_id, first.node_id);
     fs::write(files.path("data/node-id"), "nonsense").unwrap();
     assert!(load(&flags).unwrap_err().to_string().contains("expected a UUID"));

@@ -117,7 +117,7 @@ impl Running {
     ) -> Result<Self, DemoError> {
         let began = Instant::now();
         let mut options = Options::new(agent_config(0), logging::start(Level::ERROR, false));
-        options.http = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, layout.api))];
+        options.http = vec![::api::listen::Endpoint::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, layout.api)))];
         options.more = api::router(faults.clone());
         options.left = left;
         let mesh = Mesh::start(options).await?;

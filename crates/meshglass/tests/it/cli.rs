@@ -78,7 +78,7 @@ async fn the_story_is_told_in_consul_s_words() {
         ..model::Node::default()
     };
     let mut options = Options::new(agent::Config::new(node), logging::silent());
-    options.http = vec!["127.0.0.1:0".parse().unwrap()];
+    options.http = vec![api::listen::Endpoint::Tcp("127.0.0.1:0".parse().unwrap())];
     let mesh = Mesh::start(options).await.unwrap();
     let address = mesh.http_addr().unwrap();
     tokio::task::spawn_blocking(move || {

@@ -1,0 +1,1 @@
+addresses { dns = "unix:///tmp/x.sock" }

@@ -1,0 +1,1 @@
+advertise_addr_ipv4 = "::1"

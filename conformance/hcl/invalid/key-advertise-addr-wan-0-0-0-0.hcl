@@ -1,0 +1,1 @@
+advertise_addr_wan = "0.0.0.0"

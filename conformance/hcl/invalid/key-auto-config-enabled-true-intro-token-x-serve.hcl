@@ -1,0 +1,1 @@
+auto_config { enabled = true intro_token = "x" server_addresses = ["a"] }

@@ -1,0 +1,1 @@
+auto_encrypt { allow_tls = true }

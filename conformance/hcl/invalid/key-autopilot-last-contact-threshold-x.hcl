@@ -1,0 +1,1 @@
+autopilot { last_contact_threshold = "x" }

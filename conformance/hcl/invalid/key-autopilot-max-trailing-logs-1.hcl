@@ -1,0 +1,1 @@
+autopilot { max_trailing_logs = -1 }

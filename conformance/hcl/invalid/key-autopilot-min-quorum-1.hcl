@@ -1,0 +1,1 @@
+autopilot { min_quorum = -1 }

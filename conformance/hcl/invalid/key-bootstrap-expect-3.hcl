@@ -1,0 +1,1 @@
+bootstrap_expect = 3

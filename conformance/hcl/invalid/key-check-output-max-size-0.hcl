@@ -1,0 +1,1 @@
+check_output_max_size = 0

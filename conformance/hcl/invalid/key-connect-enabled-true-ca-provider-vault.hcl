@@ -1,0 +1,1 @@
+connect { enabled = true ca_provider = "vault" }

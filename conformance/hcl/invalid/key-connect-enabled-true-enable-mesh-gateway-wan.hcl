@@ -1,0 +1,1 @@
+connect { enabled = true enable_mesh_gateway_wan_federation = true }

@@ -1,0 +1,1 @@
+discovery_max_stale = "x"

@@ -1,0 +1,1 @@
+dns_config { a_record_limit = -1 }

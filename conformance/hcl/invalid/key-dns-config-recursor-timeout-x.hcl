@@ -1,0 +1,1 @@
+dns_config { recursor_timeout = "x" }

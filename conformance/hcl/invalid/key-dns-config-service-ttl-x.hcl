@@ -1,0 +1,1 @@
+dns_config { service_ttl { "*" = "x" } }

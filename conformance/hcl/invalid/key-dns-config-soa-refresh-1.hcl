@@ -1,0 +1,1 @@
+dns_config { soa { refresh = -1 } }

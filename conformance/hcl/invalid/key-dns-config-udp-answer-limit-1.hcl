@@ -1,0 +1,1 @@
+dns_config { udp_answer_limit = -1 }

@@ -1,0 +1,1 @@
+gossip_lan { probe_interval = "x" }

@@ -1,0 +1,1 @@
+limits { rpc_handshake_timeout = "x" }

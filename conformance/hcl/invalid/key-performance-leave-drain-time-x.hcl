@@ -1,0 +1,1 @@
+performance { leave_drain_time = "x" }

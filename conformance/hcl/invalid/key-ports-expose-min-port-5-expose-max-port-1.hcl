@@ -1,0 +1,1 @@
+ports { expose_min_port = 5 expose_max_port = 1 }

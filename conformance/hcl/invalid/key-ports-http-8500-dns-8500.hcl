@@ -1,0 +1,1 @@
+ports { http = 8500 dns = 8500 }

@@ -1,0 +1,1 @@
+ports { http = 8500 https = 8500 }

@@ -1,0 +1,1 @@
+ports { sidecar_min_port = 5 sidecar_max_port = 1 }

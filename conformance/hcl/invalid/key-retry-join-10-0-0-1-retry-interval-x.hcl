@@ -1,0 +1,1 @@
+retry_join = ["10.0.0.1"] retry_interval = "x"

@@ -1,0 +1,1 @@
+segments = [{name="a" port = 1}]

@@ -1,0 +1,1 @@
+serf_lan_allowed_cidrs = ["x"]

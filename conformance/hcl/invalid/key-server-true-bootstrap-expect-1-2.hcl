@@ -1,0 +1,1 @@
+server = true bootstrap_expect = -1

@@ -1,0 +1,1 @@
+session_ttl_min = "x"

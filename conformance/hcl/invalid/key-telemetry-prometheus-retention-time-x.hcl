@@ -1,0 +1,1 @@
+telemetry { prometheus_retention_time = "x" }

@@ -1,0 +1,1 @@
+ui_content_path = "a b"

@@ -1,0 +1,1 @@
+ui = true ui_dir = "/x"

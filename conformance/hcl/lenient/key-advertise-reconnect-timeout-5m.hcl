@@ -1,0 +1,1 @@
+advertise_reconnect_timeout = "5m"

@@ -1,0 +1,1 @@
+cache { entry_fetch_rate_limit = 0.3 }

@@ -1,0 +1,1 @@
+http_config { max_header_bytes = 10 }

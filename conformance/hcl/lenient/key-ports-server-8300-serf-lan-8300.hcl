@@ -1,0 +1,1 @@
+ports { server = 8300 serf_lan = 8300 }

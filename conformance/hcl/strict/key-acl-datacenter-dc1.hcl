@@ -1,0 +1,1 @@
+acl_datacenter = "DC1"

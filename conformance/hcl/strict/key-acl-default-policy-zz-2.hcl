@@ -1,0 +1,1 @@
+acl_default_policy = "zz"

@@ -1,0 +1,1 @@
+acl { default_policy = "zz" }

@@ -1,0 +1,1 @@
+acl { down_policy = "zz" }

@@ -1,0 +1,1 @@
+acl { enabled = true tokens { master = "x" } }

@@ -1,0 +1,1 @@
+http_config { response_headers { "a b" = "c" } }

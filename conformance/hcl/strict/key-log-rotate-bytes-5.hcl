@@ -1,0 +1,1 @@
+log_rotate_bytes = -5

@@ -1,0 +1,1 @@
+unix_sockets { mode = "999" user = "nobodyx" }

@@ -1,0 +1,1 @@
+addresses { http = "unix:///tmp/x.sock" }

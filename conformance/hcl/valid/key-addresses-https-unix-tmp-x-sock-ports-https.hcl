@@ -1,0 +1,1 @@
+addresses { https = "unix:///tmp/x.sock" } ports { https = 1 }

@@ -1,0 +1,1 @@
+alt_domain = "consul."

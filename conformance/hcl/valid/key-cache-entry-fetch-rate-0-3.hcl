@@ -1,0 +1,1 @@
+cache { entry_fetch_rate = 0.3 }

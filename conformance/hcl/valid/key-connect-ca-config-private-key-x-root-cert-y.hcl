@@ -1,0 +1,1 @@
+connect { ca_config { private_key = "x" root_cert = "y" } }

@@ -1,0 +1,1 @@
+connect { enabled = true ca_config { leaf_cert_ttl = "1s" } }

@@ -1,0 +1,1 @@
+consul { raft { election_timeout = "1s" } }

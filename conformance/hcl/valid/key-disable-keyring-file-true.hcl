@@ -1,0 +1,1 @@
+disable_keyring_file = true

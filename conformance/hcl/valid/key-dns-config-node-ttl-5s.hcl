@@ -1,0 +1,1 @@
+dns_config { node_ttl = "-5s" }

@@ -1,0 +1,1 @@
+http_config { block_endpoints = ["x"] }

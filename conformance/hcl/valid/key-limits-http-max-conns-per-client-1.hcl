@@ -1,0 +1,1 @@
+limits { http_max_conns_per_client = -1 }

@@ -1,0 +1,1 @@
+limits { https_handshake_timeout = "0s" }

@@ -1,0 +1,1 @@
+limits { rpc_rate = 0.5 }

@@ -1,0 +1,1 @@
+non_voting_server = true

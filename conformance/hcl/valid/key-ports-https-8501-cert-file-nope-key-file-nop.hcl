@@ -1,0 +1,1 @@
+ports { https = 8501 } cert_file = "nope" key_file = "nope"

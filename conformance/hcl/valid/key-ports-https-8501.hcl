@@ -1,0 +1,1 @@
+ports { https = 8501 }

@@ -1,0 +1,1 @@
+raft_protocol = 9

@@ -1,0 +1,1 @@
+reconnect_timeout = "9h"

@@ -1,0 +1,1 @@
+retry_join = ["provider=aws tag_key=x"]

@@ -1,0 +1,1 @@
+syslog_facility = "LOCAL99"

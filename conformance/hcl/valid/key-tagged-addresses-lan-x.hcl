@@ -1,0 +1,1 @@
+tagged_addresses { lan = "x" }

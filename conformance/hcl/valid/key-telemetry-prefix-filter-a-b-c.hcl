@@ -1,0 +1,1 @@
+telemetry { prefix_filter = ["+a", "-b", "c"] }

@@ -1,0 +1,1 @@
+telemetry { statsd_address = "x" }

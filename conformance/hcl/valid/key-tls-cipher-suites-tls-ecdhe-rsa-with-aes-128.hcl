@@ -1,0 +1,1 @@
+tls_cipher_suites = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"

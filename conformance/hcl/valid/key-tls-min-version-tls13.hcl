@@ -1,0 +1,1 @@
+tls_min_version = "tls13"

@@ -1,0 +1,1 @@
+translate_wan_addrs = true

@@ -1,0 +1,1 @@
+verify_server_hostname = true

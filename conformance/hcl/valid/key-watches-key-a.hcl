@@ -1,0 +1,1 @@
+watches = [{ key = "a" }]

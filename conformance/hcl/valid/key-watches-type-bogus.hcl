@@ -1,0 +1,1 @@
+watches = [{ type = "bogus" }]

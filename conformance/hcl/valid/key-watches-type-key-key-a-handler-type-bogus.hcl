@@ -1,0 +1,1 @@
+watches = [{ type = "key" key = "a" handler_type = "bogus" }]
