@@ -20,6 +20,7 @@
 mod app;
 mod authority;
 mod authorizer;
+mod chains;
 mod error;
 mod filter;
 pub mod json;

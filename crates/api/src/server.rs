@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use model::{HealthCheck, Node, OpaqueMap, Service, Status};
-use store::{CheckFact, Registration, SESSION_TTL_MIN, State, Store, Topic};
+use model::{ConfigEntry, EntryKind, HealthCheck, Node, OpaqueMap, Service, Status};
+use store::{CheckFact, Proposal, Registration, SESSION_TTL_MIN, State, Store, Topic};
 
 use crate::authorizer::Authorizer;
+use crate::chains;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::request::BODY_LIMIT_BYTES;
@@ -128,6 +129,18 @@ impl ServerState {
         Ok(Authorizer)
     }
 
+    /// Writes an entry unless it breaks a chain. False: it is not as `cas` says.
+    pub async fn put_config(&self, entry: ConfigEntry, cas: Option<u64>) -> Result<bool, Error> {
+        let judge = |proposal: &Proposal<'_>| chains::judge(proposal, &self.datacenter);
+        Ok(self.store.put_config(entry, cas, judge).await?)
+    }
+
+    /// Removes an entry unless a chain needs it.
+    pub(crate) async fn delete_config(&self, kind: EntryKind, name: &str, cas: Option<u64>) -> Result<bool, Error> {
+        let judge = |proposal: &Proposal<'_>| chains::judge(proposal, &self.datacenter);
+        Ok(self.store.delete_config(kind, name, cas, judge).await?)
+    }
+
     /// Refuses what is meant for another datacenter.
     pub(crate) fn admit(&self, options: &QueryOptions) -> Result<(), Error> {
         match options.dc.as_str() {
@@ -189,6 +202,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::catalog::router())
         .merge(v1::health::router())
         .merge(v1::config::router())
+        .merge(v1::discovery_chain::router())
         .merge(v1::intention::router())
         .merge(v1::connect::router())
         .merge(v1::kv::router())

@@ -8,6 +8,7 @@ pub fn config_entry_body(entry: &ConfigEntry) -> Value {
     let mut out = OpaqueMap::new();
     match entry {
         ConfigEntry::ProxyDefaults(defaults) => {
+            out.clone_from(&defaults.more);
             map(&mut out, "Config", &defaults.config);
             map(&mut out, "Expose", &defaults.expose);
             map(&mut out, "AccessLogs", &defaults.access_logs);

@@ -166,7 +166,8 @@ impl Mesh {
             ServerState::start(store, &identity(&options)).await.map_err(|error| Error::Server(error.to_string()))?;
         for entry in &options.entries {
             if state.store.state().config(entry.kind(), entry.name()).is_none() {
-                state.store.put_config(entry.clone(), None).await?;
+                let written = state.put_config(entry.clone(), None).await;
+                written.map_err(|error| Error::Server(error.to_string()))?;
             }
         }
         let insight = Arc::new(Insight::new());

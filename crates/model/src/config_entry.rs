@@ -1,13 +1,25 @@
 //! Central configuration: entries of a kind and a name.
 
 mod decode;
+mod gateways;
+mod intentions;
 mod kinds;
+mod newer_kinds;
+mod normalise;
+mod traffic;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::service::OpaqueMap;
+
+pub use gateways::{IngressGateway, IngressListener, IngressService, LinkedService, TerminatingGateway};
+pub use intentions::{ServiceIntentions, SourceIntention};
+pub use traffic::{
+    Failover, HeaderChanges, HttpMatch, Redirect, RouteDestination, RouteMatch, ServiceResolver, ServiceRoute,
+    ServiceRouter, ServiceSplit, ServiceSplitter, Subset, ValueMatch,
+};
 
 pub use decode::{EntryError, decode_config_entry_hcl, decode_config_entry_json, entry_of_node};
 
@@ -22,10 +34,21 @@ pub enum EntryKind {
     ServiceResolver,
     IngressGateway,
     TerminatingGateway,
+    // Newer than 1.8.
+    ServiceIntentions,
+    Mesh,
+    ExportedServices,
+    JwtProvider,
+    ApiGateway,
+    HttpRoute,
+    TcpRoute,
+    InlineCertificate,
+    SamenessGroup,
+    ControlPlaneRequestLimit,
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 17] = [
         Self::ProxyDefaults,
         Self::ServiceDefaults,
         Self::ServiceRouter,
@@ -33,6 +56,16 @@ impl EntryKind {
         Self::ServiceResolver,
         Self::IngressGateway,
         Self::TerminatingGateway,
+        Self::ServiceIntentions,
+        Self::Mesh,
+        Self::ExportedServices,
+        Self::JwtProvider,
+        Self::ApiGateway,
+        Self::HttpRoute,
+        Self::TcpRoute,
+        Self::InlineCertificate,
+        Self::SamenessGroup,
+        Self::ControlPlaneRequestLimit,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -44,6 +77,16 @@ impl EntryKind {
             Self::ServiceResolver => "service-resolver",
             Self::IngressGateway => "ingress-gateway",
             Self::TerminatingGateway => "terminating-gateway",
+            Self::ServiceIntentions => "service-intentions",
+            Self::Mesh => "mesh",
+            Self::ExportedServices => "exported-services",
+            Self::JwtProvider => "jwt-provider",
+            Self::ApiGateway => "api-gateway",
+            Self::HttpRoute => "http-route",
+            Self::TcpRoute => "tcp-route",
+            Self::InlineCertificate => "inline-certificate",
+            Self::SamenessGroup => "sameness-group",
+            Self::ControlPlaneRequestLimit => "control-plane-request-limit",
         }
     }
 
@@ -62,6 +105,8 @@ pub struct ProxyDefaults {
     /// `AccessLogs { Enabled, DisableListenerLogs, Type, Path, JSONFormat, TextFormat }`
     pub access_logs: OpaqueMap,
     pub meta: BTreeMap<String, String>,
+    /// Keys of newer Consul versions (`Mode`, `TransparentProxy`, …), kept as written.
+    pub more: OpaqueMap,
 }
 
 /// `service-defaults`

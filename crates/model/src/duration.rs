@@ -68,6 +68,23 @@ fn decimal(value: u128, unit: u128) -> String {
     format!("{whole}.{part:0width$}").trim_end_matches('0').to_owned()
 }
 
+/// `#[serde(with = "…")]`: a duration as its text, as it stands in every file.
+pub(crate) mod go_text {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &Duration, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&super::format_duration(*value))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+        let text = Cow::<'de, str>::deserialize(input)?;
+        super::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

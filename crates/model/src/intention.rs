@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::OpaqueMap;
+
 pub const WILDCARD: &str = "*";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,7 +54,12 @@ pub struct Intention {
     pub destination_name: String,
     #[serde(default)]
     pub source_type: SourceType,
+    /// Left out where permissions decide: then nobody is let in by this alone.
+    #[serde(default = "deny")]
     pub action: Action,
+    /// What is judged by request, instead of `action`. Kept as it stands in the entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<OpaqueMap>,
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
     /// RFC 3339, set by the server.
@@ -60,6 +67,10 @@ pub struct Intention {
     pub created_at: String,
     #[serde(default)]
     pub updated_at: String,
+}
+
+fn deny() -> Action {
+    Action::Deny
 }
 
 impl Intention {
@@ -73,6 +84,7 @@ impl Intention {
             destination_name: destination.to_owned(),
             source_type: SourceType::Consul,
             action,
+            permissions: Vec::new(),
             meta: BTreeMap::new(),
             created_at: String::new(),
             updated_at: String::new(),
@@ -95,11 +107,17 @@ impl fmt::Display for Intention {
         let action = self.action.as_str().to_uppercase();
         let Self { source_ns, source_name, destination_ns, destination_name, id, .. } = self;
         let precedence = self.precedence();
-        write!(
-            f,
-            "{action} {source_ns}/{source_name} => {destination_ns}/{destination_name} \
-             (ID: {id}, Precedence: {precedence})"
-        )
+        write!(f, "{action} {source_ns}/{source_name} => {destination_ns}/{destination_name} (")?;
+        match self.permissions.len() {
+            0 => {}
+            1 => f.write_str("1 permission, ")?,
+            many => write!(f, "{many} permissions, ")?,
+        }
+        // One that is written as part of an entry has no id.
+        if !id.is_empty() {
+            write!(f, "ID: {id}, ")?;
+        }
+        write!(f, "Precedence: {precedence})")
     }
 }
 

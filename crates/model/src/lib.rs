@@ -34,8 +34,10 @@ mod spiffe;
 
 pub use check::{CheckDefinition, CheckKind, DockerCommand, HealthCheck, HttpRequest, Status};
 pub use config_entry::{
-    ConfigEntry, EntryError, EntryKind, ProxyDefaults, ServiceDefaults, decode_config_entry_hcl,
-    decode_config_entry_json, entry_of_node,
+    ConfigEntry, EntryError, EntryKind, Failover, HeaderChanges, HttpMatch, IngressGateway, IngressListener,
+    IngressService, LinkedService, ProxyDefaults, Redirect, RouteDestination, RouteMatch, ServiceDefaults,
+    ServiceIntentions, ServiceResolver, ServiceRoute, ServiceRouter, ServiceSplit, ServiceSplitter, SourceIntention,
+    Subset, TerminatingGateway, ValueMatch, decode_config_entry_hcl, decode_config_entry_json, entry_of_node,
 };
 pub use coordinate::{Coordinate, NodeCoordinate};
 pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};

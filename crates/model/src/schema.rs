@@ -16,6 +16,7 @@ pub(crate) enum Shape {
     Number,
     Duration,
     Texts,
+    Integers(i64, i64),
     TextMap,
     /// A block whose keys are kept as written.
     OpaqueMap,
@@ -70,6 +71,10 @@ fn value(decoder: &mut Decoder, node: &Node, shape: &Shape, path: &str) -> Optio
         Shape::Number => number(decoder.number(node, path)?),
         Shape::Duration => Json::String(format_duration(decoder.duration(node, path)?)),
         Shape::Texts => Json::from(decoder.texts(node, path)),
+        Shape::Integers(low, high) => {
+            let items = decoder.items(node, path);
+            items.iter().filter_map(|(item, path)| decoder.integer(item, path, *low, *high)).map(Json::from).collect()
+        }
         Shape::TextMap => {
             Json::Object(decoder.text_map(node, path).into_iter().map(|(k, v)| (k, Json::String(v))).collect())
         }

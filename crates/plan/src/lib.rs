@@ -3,7 +3,8 @@
 //! On the road: `Batch@index → plan → Plan → proxy`. The agent gathers [`Inputs`], [`compile`] gives the [`Plan`], and
 //! [`content_hash`] tells whether it is another one than before.
 //!
-//! Start from [`Plan`] and [`compile`]; [`merge::proxy_config`] is the part that users see in `/v1/agent/service/…`.
+//! Start from [`Plan`] and [`compile`]; [`merge::proxy_config`] is the part that users see in `/v1/agent/service/…`,
+//! [`chain::compile`] what a service's name leads to.
 //!
 //! Invariants: a pure function of [`Inputs`]; no I/O, clock, lock or runtime, and no word of Envoy. It never fails:
 //! what cannot be done becomes a warning in the plan. A plan never holds key material, and a rule that is not in it
@@ -21,6 +22,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod chain;
 mod compile;
 mod hash;
 mod inputs;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::acl::{AclPolicy, AclRole, AclToken, AuthMethod, BindingRule};
-use model::{
-    ConfigEntry, EntryKind, HealthCheck, Intention, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session,
-};
+use model::{ConfigEntry, EntryKind, HealthCheck, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session};
 use serde::{Deserialize, Serialize};
 
 /// A position in the history of the facts. 0 means "never".
@@ -116,11 +114,12 @@ pub enum Fact {
     },
     Check(Arc<CheckFact>),
     Config(Arc<ConfigEntry>),
-    Intention(Arc<Intention>),
     CaConfig(Arc<CaConfig>),
     CaRoot(Arc<CaRoot>),
     /// The number of the last certificate signed.
     CaSerial(u64),
+    /// Counts the writes of entries that chains are made of, so that no two of them are decided on the same state.
+    ConfigSerial(u64),
     Kv(Arc<KvEntry>),
     Session(Arc<Session>),
     Coordinate(Arc<NodeCoordinate>),
@@ -142,36 +141,20 @@ pub enum AclFact {
     Turn,
 }
 
-/// The name of a fact. Node names are compared without case, as DNS compares them.
+/// The name of a fact. Names of nodes and config entries are compared without case, as DNS compares names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Key {
     Node(Arc<str>),
-    Service {
-        node: Arc<str>,
-        id: Arc<str>,
-    },
-    Check {
-        node: Arc<str>,
-        id: Arc<str>,
-    },
-    Config {
-        kind: EntryKind,
-        name: Arc<str>,
-    },
-    /// By the pair of names, so that two servers cannot create two rules for one pair.
-    Intention {
-        source: Arc<str>,
-        destination: Arc<str>,
-    },
+    Service { node: Arc<str>, id: Arc<str> },
+    Check { node: Arc<str>, id: Arc<str> },
+    Config { kind: EntryKind, name: Arc<str> },
     CaConfig,
     CaRoot(Arc<str>),
     CaSerial,
+    ConfigSerial,
     Kv(Arc<str>),
     Session(Arc<str>),
-    Coordinate {
-        node: Arc<str>,
-        segment: Arc<str>,
-    },
+    Coordinate { node: Arc<str>, segment: Arc<str> },
     Autopilot,
     Acl(AclKey),
 }
@@ -208,16 +191,11 @@ impl Key {
     }
 
     pub fn config(kind: EntryKind, name: &str) -> Self {
-        Self::Config { kind, name: name.into() }
+        Self::Config { kind, name: lower(name) }
     }
 
     pub fn coordinate(node: &str, segment: &str) -> Self {
         Self::Coordinate { node: lower(node), segment: segment.into() }
-    }
-
-    pub fn intention(intention: &Intention) -> Self {
-        let (source, destination) = (intention.source_name.as_str(), intention.destination_name.as_str());
-        Self::Intention { source: source.into(), destination: destination.into() }
     }
 }
 
@@ -228,10 +206,10 @@ impl Fact {
             Self::Service { node, service } => Key::service(node, &service.id),
             Self::Check(fact) => Key::check(&fact.check.node, &fact.check.check_id),
             Self::Config(entry) => Key::config(entry.kind(), entry.name()),
-            Self::Intention(intention) => Key::intention(intention),
             Self::CaConfig(_) => Key::CaConfig,
             Self::CaRoot(root) => Key::CaRoot(root.id.as_str().into()),
             Self::CaSerial(_) => Key::CaSerial,
+            Self::ConfigSerial(_) => Key::ConfigSerial,
             Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
             Self::Session(session) => Key::Session(session.id.as_str().into()),
             Self::Coordinate(place) => Key::coordinate(&place.node, &place.segment),

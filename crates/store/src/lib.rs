@@ -40,5 +40,5 @@ pub use state::{Instance, State, Stored};
 pub use store::{DEFAULT_WAIT, MAX_WAIT, Store};
 pub use watch::Topic;
 pub use write::{
-    KvCondition, KvWrite, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN, TokenRequest, session_id,
+    KvCondition, KvWrite, Proposal, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN, TokenRequest, session_id,
 };

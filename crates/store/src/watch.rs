@@ -57,7 +57,7 @@ impl Topic {
     }
 
     pub fn config(kind: EntryKind, name: &str) -> Self {
-        Self::Config(kind, name.into())
+        Self::Config(kind, crate::fact::lower(name))
     }
 }
 

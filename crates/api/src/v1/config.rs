@@ -34,7 +34,7 @@ async fn apply(
     let cas = cas(&options)?;
     let entry = model::decode_config_entry_json(&body)
         .map_err(|error| Error::BadRequest(format!("Request decoding failed: {}", error.consul_text())))?;
-    response::json(&server.store.put_config(entry, cas).await?)
+    response::json(&server.put_config(entry, cas).await?)
 }
 
 fn kind_of(word: &str) -> Result<EntryKind, Error> {
@@ -71,7 +71,7 @@ async fn remove(State(server): State<ServerState>, Rest(rest): Rest, options: Qu
         return Err(Error::NotFound("Must provide both a kind and name to delete".to_owned()));
     };
     let cas = cas(&options)?;
-    let removed = server.store.delete_config(kind_of(word)?, name, cas).await?;
+    let removed = server.delete_config(kind_of(word)?, name, cas).await?;
     match cas {
         // 1.8 ignores ?cas here; every later version honours it and says whether it was met.
         Some(_) => response::json(&removed),

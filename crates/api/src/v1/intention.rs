@@ -291,13 +291,7 @@ async fn exact_put(
 async fn exact_delete(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
     let (source, destination) = (parameter(&options, "source")?, parameter(&options, "destination")?);
-    let id = server.store.state().intention_of(source, destination).map(|intention| intention.id.clone());
-    match id {
-        // Already gone is what was asked for.
-        None => response::json(&true),
-        Some(id) => match server.store.delete_intention(&id).await {
-            Ok(_) | Err(store::Error::NoIntentionToDelete(_)) => response::json(&true),
-            Err(error) => Err(error.into()),
-        },
-    }
+    // Already gone is what was asked for.
+    server.store.delete_intention_of(source, destination).await?;
+    response::json(&true)
 }

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod coordinate;
+pub(crate) mod discovery_chain;
 pub(crate) mod health;
 pub mod insight;
 pub(crate) mod intention;

@@ -378,7 +378,10 @@ pub struct IntentionShape<'a> {
     destination_ns: &'a str,
     destination_name: &'a str,
     source_type: model::SourceType,
-    action: model::Action,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<model::Action>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    permissions: &'a [OpaqueMap],
     default_addr: &'static str,
     default_port: u16,
     meta: &'a Texts,
@@ -400,7 +403,8 @@ impl<'a> From<&'a Stored<Intention>> for IntentionShape<'a> {
             destination_ns: &intention.destination_ns,
             destination_name: &intention.destination_name,
             source_type: intention.source_type,
-            action: intention.action,
+            action: Some(intention.action).filter(|_| intention.permissions.is_empty()),
+            permissions: &intention.permissions,
             default_addr: "",
             default_port: 0,
             meta: &intention.meta,
@@ -434,18 +438,14 @@ pub fn config_entry(entry: &Stored<ConfigEntry>) -> Value {
         ConfigEntry::ProxyDefaults(defaults) => serde_json::json!({
             "Config": defaults.config, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
             "Expose": ExposeShape::from(&defaults.expose), "AccessLogs": defaults.access_logs, "Meta": defaults.meta,
-        }),
-        ConfigEntry::ServiceDefaults(defaults) => {
-            let mut body = serde_json::json!({
-                "Protocol": defaults.protocol, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
-                "Expose": ExposeShape::from(&defaults.expose), "ExternalSNI": defaults.external_sni,
-                "Meta": defaults.meta,
-            });
-            if let Value::Object(body) = &mut body {
-                body.extend(defaults.more.clone());
-            }
-            body
-        }
+        })
+        .with(&defaults.more),
+        ConfigEntry::ServiceDefaults(defaults) => serde_json::json!({
+            "Protocol": defaults.protocol, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
+            "Expose": ExposeShape::from(&defaults.expose), "ExternalSNI": defaults.external_sni,
+            "Meta": defaults.meta,
+        })
+        .with(&defaults.more),
         ConfigEntry::Other { body, .. } => Value::Object(body.clone()),
     };
     if let Value::Object(map) = &mut out {
@@ -458,8 +458,15 @@ pub fn config_entry(entry: &Stored<ConfigEntry>) -> Value {
         match entry.kind() {
             EntryKind::IngressGateway => {
                 map.entry("TLS").or_insert_with(|| serde_json::json!({"Enabled": false}));
+                map.entry("Listeners").or_insert(Value::Null);
+                unnamed_hosts(map);
             }
-            EntryKind::ServiceRouter => router_namespaces(map),
+            EntryKind::TerminatingGateway => {
+                map.entry("Services").or_insert(Value::Null);
+            }
+            EntryKind::ServiceRouter => {
+                map.entry("Routes").or_insert(Value::Null);
+            }
             _ => {}
         }
         map.insert("Kind".to_owned(), entry.kind().as_str().into());
@@ -470,12 +477,27 @@ pub fn config_entry(entry: &Stored<ConfigEntry>) -> Value {
     out
 }
 
-/// A route's destination says its namespace as soon as it says anything.
-fn router_namespaces(body: &mut OpaqueMap) {
-    let routes = body.get_mut("Routes").and_then(Value::as_array_mut).into_iter().flatten();
-    for route in routes {
-        if let Some(destination) = route.get_mut("Destination").and_then(Value::as_object_mut) {
-            destination.entry("Namespace").or_insert_with(|| "default".into());
+/// Adds what was kept as it was written.
+trait With {
+    fn with(self, more: &OpaqueMap) -> Self;
+}
+
+impl With for Value {
+    fn with(mut self, more: &OpaqueMap) -> Self {
+        if let Self::Object(body) = &mut self {
+            body.extend(more.clone());
+        }
+        self
+    }
+}
+
+/// A service that names no hosts says so.
+fn unnamed_hosts(body: &mut OpaqueMap) {
+    let listeners = body.get_mut("Listeners").and_then(Value::as_array_mut).into_iter().flatten();
+    for listener in listeners {
+        let services = listener.get_mut("Services").and_then(Value::as_array_mut).into_iter().flatten();
+        for service in services.filter_map(Value::as_object_mut) {
+            service.entry("Hosts").or_insert(Value::Null);
         }
     }
 }

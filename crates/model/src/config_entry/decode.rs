@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults, kinds};
+use super::{ConfigEntry, EntryKind, ProxyDefaults, ServiceDefaults, kinds, normalise};
 use crate::decode::{DecodeError, Decoder, Problem, ProblemKind, Style, several};
 use crate::hcl::{self, Format, Node, Position, Value, one_line};
 use crate::schema::canonical;
@@ -97,6 +97,7 @@ fn build(kind: EntryKind, mut body: OpaqueMap) -> ConfigEntry {
             expose: object(body.remove("Expose")),
             access_logs: object(body.remove("AccessLogs")),
             meta: texts(body.remove("Meta")),
+            more: body,
         }),
         EntryKind::ServiceDefaults => ConfigEntry::ServiceDefaults(ServiceDefaults {
             name,
@@ -107,7 +108,11 @@ fn build(kind: EntryKind, mut body: OpaqueMap) -> ConfigEntry {
             meta: texts(body.remove("Meta")),
             more: body,
         }),
-        kind => ConfigEntry::Other { kind, name, body },
+        kind => {
+            normalise::body(kind, &mut body);
+            let entry = ConfigEntry::Other { kind, name: normalise::name(kind, name), body };
+            entry.intentions().map_or(entry, super::ServiceIntentions::into_entry)
+        }
     }
 }
 
@@ -172,7 +177,8 @@ mod tests {
         assert_eq!((kind, name.as_str()), (EntryKind::ServiceRouter, "web"));
         let expected = json!({"Routes": [{
             "Match": {"HTTP": {"PathPrefix": "/admin", "Header": [{"Name": "x-d", "Exact": "1"}], "Methods": ["GET"]}},
-            "Destination": {"Service": "api", "PrefixRewrite": "/", "RequestTimeout": "5s", "NumRetries": 3,
+            "Destination": {"Service": "api", "Namespace": "default", "PrefixRewrite": "/",
+                "RequestTimeout": "5s", "NumRetries": 3,
                 "RetryOnStatusCodes": [503]}}]});
         assert_eq!(Json::Object(body), expected);
 

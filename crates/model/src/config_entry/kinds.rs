@@ -1,9 +1,11 @@
 //! What may stand in an entry of each kind: Consul 1.8's keys and those that newer versions added.
 
-use super::EntryKind;
+use super::{EntryKind, newer_kinds};
 use crate::schema::{COUNT, EXPOSE, Field, MESH_GATEWAY, PORT, Shape};
 
 const MODE: &[Field] = &[Field("OutboundListenerPort", PORT), Field("DialedDirectly", Shape::Bool)];
+
+const FAILOVER_POLICY: &[Field] = &[Field("Mode", Shape::Text), Field("Regions", Shape::Texts)];
 
 const ACCESS_LOGS: &[Field] = &[
     Field("Enabled", Shape::Bool),
@@ -22,6 +24,13 @@ const PROXY_DEFAULTS: &[Field] = &[
     Field("Expose", Shape::Block(EXPOSE)),
     Field("AccessLogs", Shape::Block(ACCESS_LOGS)),
     Field("Meta", Shape::TextMap),
+    // Newer than 1.8: kept, for a planner that reads them.
+    Field("Mode", Shape::Text),
+    Field("TransparentProxy", Shape::Block(MODE)),
+    Field("MutualTLSMode", Shape::Text),
+    Field("EnvoyExtensions", Shape::Opaque),
+    Field("FailoverPolicy", Shape::Block(FAILOVER_POLICY)),
+    Field("PrioritizeByLocality", Shape::Block(&[Field("Mode", Shape::Text)])),
     Field("CreateIndex", Shape::Ignored),
     Field("ModifyIndex", Shape::Ignored),
 ];
@@ -65,6 +74,8 @@ const ROUTE_MATCH: &[Field] = &[
             Field("Exact", Shape::Text),
             Field("Prefix", Shape::Text),
             Field("Suffix", Shape::Text),
+            Field("Contains", Shape::Text),
+            Field("IgnoreCase", Shape::Bool),
             Field("Regex", Shape::Text),
             Field("Invert", Shape::Bool),
         ]),
@@ -85,13 +96,14 @@ const ROUTE_DESTINATION: &[Field] = &[
     Field("Service", Shape::Text),
     Field("ServiceSubset", Shape::Text),
     Field("Namespace", Shape::Text),
+    Field("Partition", Shape::Text),
     Field("PrefixRewrite", Shape::Text),
     Field("RequestTimeout", Shape::Duration),
     Field("IdleTimeout", Shape::Duration),
     Field("NumRetries", COUNT),
     Field("RetryOnConnectFailure", Shape::Bool),
     Field("RetryOn", Shape::Texts),
-    Field("RetryOnStatusCodes", Shape::Opaque),
+    Field("RetryOnStatusCodes", Shape::Integers(0, 599)),
     Field("RequestHeaders", Shape::Block(HEADERS)),
     Field("ResponseHeaders", Shape::Block(HEADERS)),
 ];
@@ -121,6 +133,7 @@ const SERVICE_SPLITTER: &[Field] = &[
             Field("Service", Shape::Text),
             Field("ServiceSubset", Shape::Text),
             Field("Namespace", Shape::Text),
+            Field("Partition", Shape::Text),
             Field("RequestHeaders", Shape::Block(HEADERS)),
             Field("ResponseHeaders", Shape::Block(HEADERS)),
         ]),
@@ -135,7 +148,9 @@ const REDIRECT: &[Field] = &[
     Field("ServiceSubset", Shape::Text),
     Field("Namespace", Shape::Text),
     Field("Datacenter", Shape::Text),
+    Field("Partition", Shape::Text),
     Field("Peer", Shape::Text),
+    Field("SamenessGroup", Shape::Text),
 ];
 
 const FAILOVER: &[Field] = &[
@@ -144,6 +159,8 @@ const FAILOVER: &[Field] = &[
     Field("Namespace", Shape::Text),
     Field("Datacenters", Shape::Texts),
     Field("Targets", Shape::Blocks(REDIRECT)),
+    Field("Policy", Shape::Block(FAILOVER_POLICY)),
+    Field("SamenessGroup", Shape::Text),
 ];
 
 const HASH_POLICY: &[Field] = &[
@@ -174,15 +191,30 @@ const SERVICE_RESOLVER: &[Field] = &[
     Field("ConnectTimeout", Shape::Duration),
     Field("RequestTimeout", Shape::Duration),
     Field("LoadBalancer", Shape::Block(LOAD_BALANCER)),
+    Field("PrioritizeByLocality", Shape::Block(&[Field("Mode", Shape::Text)])),
     Field("Meta", Shape::TextMap),
     Field("CreateIndex", Shape::Ignored),
     Field("ModifyIndex", Shape::Ignored),
+];
+
+const INGRESS_TLS: &[Field] = &[
+    Field("Enabled", Shape::Bool),
+    Field("SDS", Shape::Block(&[Field("ClusterName", Shape::Text), Field("CertResource", Shape::Text)])),
+    Field("TLSMinVersion", Shape::Text),
+    Field("TLSMaxVersion", Shape::Text),
+    Field("CipherSuites", Shape::Texts),
 ];
 
 const INGRESS_SERVICE: &[Field] = &[
     Field("Name", Shape::Text),
     Field("Hosts", Shape::Texts),
     Field("Namespace", Shape::Text),
+    Field("Partition", Shape::Text),
+    Field("TLS", Shape::Opaque),
+    Field("MaxConnections", COUNT),
+    Field("MaxPendingRequests", COUNT),
+    Field("MaxConcurrentRequests", COUNT),
+    Field("PassiveHealthCheck", Shape::Opaque),
     Field("Meta", Shape::TextMap),
     Field("RequestHeaders", Shape::Block(HEADERS)),
     Field("ResponseHeaders", Shape::Block(HEADERS)),
@@ -191,12 +223,14 @@ const INGRESS_SERVICE: &[Field] = &[
 const INGRESS_GATEWAY: &[Field] = &[
     Field("Kind", Shape::Text),
     Field("Name", Shape::Text),
-    Field("TLS", Shape::Block(&[Field("Enabled", Shape::Bool)])),
+    Field("TLS", Shape::Block(INGRESS_TLS)),
+    Field("Defaults", Shape::Opaque),
     Field(
         "Listeners",
         Shape::Blocks(&[
             Field("Port", PORT),
             Field("Protocol", Shape::Text),
+            Field("TLS", Shape::Block(INGRESS_TLS)),
             Field("Services", Shape::Blocks(INGRESS_SERVICE)),
         ]),
     ),
@@ -217,6 +251,7 @@ const TERMINATING_GATEWAY: &[Field] = &[
             Field("CertFile", Shape::Text),
             Field("KeyFile", Shape::Text),
             Field("SNI", Shape::Text),
+            Field("DisableAutoHostRewrite", Shape::Bool),
         ]),
     ),
     Field("Meta", Shape::TextMap),
@@ -233,5 +268,15 @@ pub(super) fn fields(kind: EntryKind) -> &'static [Field] {
         EntryKind::ServiceResolver => SERVICE_RESOLVER,
         EntryKind::IngressGateway => INGRESS_GATEWAY,
         EntryKind::TerminatingGateway => TERMINATING_GATEWAY,
+        EntryKind::ServiceIntentions => newer_kinds::SERVICE_INTENTIONS,
+        EntryKind::Mesh => newer_kinds::MESH,
+        EntryKind::ExportedServices => newer_kinds::EXPORTED_SERVICES,
+        EntryKind::JwtProvider => newer_kinds::JWT_PROVIDER,
+        EntryKind::ApiGateway => newer_kinds::API_GATEWAY,
+        EntryKind::HttpRoute => newer_kinds::HTTP_ROUTE,
+        EntryKind::TcpRoute => newer_kinds::TCP_ROUTE,
+        EntryKind::InlineCertificate => newer_kinds::INLINE_CERTIFICATE,
+        EntryKind::SamenessGroup => newer_kinds::SAMENESS_GROUP,
+        EntryKind::ControlPlaneRequestLimit => newer_kinds::CONTROL_PLANE_REQUEST_LIMIT,
     }
 }

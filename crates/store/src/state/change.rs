@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use model::{ConfigEntry, Intention, Service, ServiceKind};
+use model::{ConfigEntry, Intention, Service, ServiceIntentions, ServiceKind};
 
 use super::{Name, State, leave, stored};
 use crate::fact::{AclFact, AclKey, Batch, CheckFact, Fact, Index, Key, lower};
@@ -104,17 +104,12 @@ impl State {
                 self.touch_check(&node, check, touched);
             }
             Fact::Config(entry) => {
-                let key = (entry.kind(), Name::from(entry.name()));
+                let key = (entry.kind(), lower(entry.name()));
+                let old = self.configs.get(&key).map(|old| old.value.clone());
                 let new = stored(entry, self.configs.get(&key), created, modified);
                 self.configs.insert(key, new);
                 touch_config(entry, touched);
-            }
-            Fact::Intention(intention) => {
-                let key: (Name, Name) =
-                    (intention.source_name.as_str().into(), intention.destination_name.as_str().into());
-                touch_intention(intention, touched);
-                let new = stored(intention, self.intentions.get(&key), created, modified);
-                self.intentions.insert(key, new);
+                self.change_intentions(old.as_deref(), Some(entry), (created, modified), touched);
             }
             Fact::CaConfig(config) => {
                 self.ca_config = Some(stored(config, self.ca_config.as_ref(), created, modified));
@@ -127,6 +122,7 @@ impl State {
                 touched.topics.insert(Topic::CaRoots);
             }
             Fact::CaSerial(serial) => self.ca_serial = (*serial, modified),
+            Fact::ConfigSerial(serial) => self.config_serial = (*serial, modified),
             Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
             Fact::Acl(fact) => self.put_acl(fact, (created, modified), touched),
             Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
@@ -166,11 +162,7 @@ impl State {
             Key::Config { kind, name } => {
                 if let Some(old) = self.configs.remove(&(*kind, name.clone())) {
                     touch_config(&old, touched);
-                }
-            }
-            Key::Intention { source, destination } => {
-                if let Some(old) = self.intentions.remove(&(source.clone(), destination.clone())) {
-                    touch_intention(&old, touched);
+                    self.change_intentions(Some(&old), None, (0, 0), touched);
                 }
             }
             Key::CaConfig => {
@@ -182,6 +174,7 @@ impl State {
                 touched.topics.insert(Topic::CaRoots);
             }
             Key::CaSerial => self.ca_serial = (0, 0),
+            Key::ConfigSerial => self.config_serial = (0, 0),
             Key::Kv(key) => self.kv.delete_entry(key, touched),
             Key::Session(id) => self.kv.delete_session(id, touched),
             Key::Coordinate { node, segment } => {
@@ -214,6 +207,36 @@ impl State {
             AclKey::Rule(id) => self.acl.delete_rule(id, touched),
             AclKey::Bootstrap => self.acl.bootstrapped = 0,
             AclKey::Turn => self.acl.turn = 0,
+        }
+    }
+
+    /// Keeps the intentions what the entries say. One that an entry says again keeps its indexes.
+    fn change_intentions(
+        &mut self,
+        old: Option<&ConfigEntry>,
+        new: Option<&ConfigEntry>,
+        (created, modified): (Index, Index),
+        touched: &mut Touched,
+    ) {
+        let rules = |entry: Option<&ConfigEntry>| -> Vec<Intention> {
+            entry.and_then(ConfigEntry::intentions).iter().flat_map(ServiceIntentions::intentions).collect()
+        };
+        let key = |intention: &Intention| -> (Name, Name) {
+            (intention.source_name.as_str().into(), intention.destination_name.as_str().into())
+        };
+        let new = rules(new);
+        for gone in rules(old).iter().filter(|old| !new.iter().any(|new| key(new) == key(old))) {
+            self.intentions.remove(&key(gone));
+            touch_intention(gone, touched);
+        }
+        for intention in new {
+            let key = key(&intention);
+            let known = self.intentions.get(&key);
+            if known.is_none_or(|known| *known.value != intention) {
+                touch_intention(&intention, touched);
+                let row = stored(&Arc::new(intention), known, created.max(modified), modified);
+                self.intentions.insert(key, row);
+            }
         }
     }
 

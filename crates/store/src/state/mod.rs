@@ -59,11 +59,12 @@ pub struct State {
     /// Proxies and native instances by the service they speak for (lower case).
     by_identity: Lookup,
     configs: OrdMap<(EntryKind, Name), Stored<ConfigEntry>>,
-    /// By source and destination.
+    /// The sources of every `service-intentions` entry, one by one: by source and destination.
     intentions: OrdMap<(Name, Name), Stored<Intention>>,
     ca_config: Option<Stored<CaConfig>>,
     ca_roots: OrdMap<Name, Stored<CaRoot>>,
     ca_serial: (u64, Index),
+    config_serial: (u64, Index),
     kv: kv::Kv,
     /// By node, then by segment.
     coordinates: ByNode<NodeCoordinate>,
@@ -126,10 +127,10 @@ impl State {
             Key::Service { node, id } => of(self.services.get(node).and_then(|services| services.get(id))),
             Key::Check { node, id } => of(self.checks.get(node).and_then(|checks| checks.get(id))),
             Key::Config { kind, name } => of(self.configs.get(&(*kind, name.clone()))),
-            Key::Intention { source, destination } => of(self.intentions.get(&(source.clone(), destination.clone()))),
             Key::CaConfig => of(self.ca_config.as_ref()),
             Key::CaRoot(id) => of(self.ca_roots.get(id)),
             Key::CaSerial => self.ca_serial.1,
+            Key::ConfigSerial => self.config_serial.1,
             Key::Kv(key) => self.kv.entry_revision(key),
             Key::Session(id) => self.kv.session_revision(id),
             Key::Coordinate { node, segment } => of(self.coordinates.get(node).and_then(|places| places.get(segment))),
@@ -139,7 +140,7 @@ impl State {
     }
 
     pub fn config(&self, kind: EntryKind, name: &str) -> Option<&Stored<ConfigEntry>> {
-        self.configs.get(&(kind, name.into()))
+        self.configs.get(&(kind, lower(name)))
     }
 
     /// Entries of a kind, or of all kinds, by the kind's word and name.
@@ -148,6 +149,12 @@ impl State {
         let mut entries: Vec<_> = entries.map(|((kind, name), entry)| (kind.as_str(), name, entry)).collect();
         entries.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         entries.into_iter().map(|(_, _, entry)| entry.clone()).collect()
+    }
+
+    /// Entries of one kind, by name.
+    pub fn configs_of(&self, kind: EntryKind) -> impl Iterator<Item = &ConfigEntry> {
+        let from: std::ops::RangeFrom<(EntryKind, Name)> = (kind, "".into())..;
+        self.configs.range(from).take_while(move |((of, _), _)| *of == kind).map(|(_, entry)| &*entry.value)
     }
 
     pub fn intention(&self, id: &str) -> Option<&Stored<Intention>> {
@@ -190,6 +197,11 @@ impl State {
 
     pub fn ca_roots(&self) -> impl Iterator<Item = &Stored<CaRoot>> {
         self.ca_roots.values()
+    }
+
+    /// How many writes of entries that chains are made of there were.
+    pub(crate) fn config_serial(&self) -> u64 {
+        self.config_serial.0
     }
 
     /// The number of the last certificate signed.

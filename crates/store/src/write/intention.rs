@@ -1,21 +1,22 @@
-//! Intentions: one for each pair of names.
+//! Intentions one by one: each is a source of the `service-intentions` entry of its destination.
 
 use std::sync::Arc;
 
-use model::Intention;
+use model::{EntryKind, Intention, ServiceIntentions};
 
 use crate::error::Error;
-use crate::fact::{Batch, Fact, Index, Key};
+use crate::fact::{Batch, Fact, Index, Key, lower};
 use crate::state::State;
 use crate::store::Store;
 
 impl Store {
     /// A new intention; its id is the caller's to choose.
     pub async fn create_intention(&self, intention: Intention) -> Result<Index, Error> {
-        let intention = Arc::new(intention);
         let decide = |state: &State| {
             refuse_duplicate(&intention, state)?;
-            Ok((put(&intention, state), ()))
+            let mut batch = Batch::default();
+            edit(state, &intention.destination_name, &mut batch, |rules| rules.set(&intention));
+            Ok((batch, ()))
         };
         self.write(decide).await.map(|(index, ())| index)
     }
@@ -26,12 +27,16 @@ impl Store {
             let id = &intention.id;
             let old = state.intention(id).ok_or_else(|| Error::NoSuchIntention(id.clone()))?;
             refuse_duplicate(&intention, state)?;
-            let new = Arc::new(Intention { created_at: old.created_at.clone(), ..intention.clone() });
-            let mut batch = put(&new, state);
-            let key = Key::intention(old);
-            if key != Key::intention(&new) {
-                batch.guard(key.clone(), old.modify_index);
-                batch.deletes.push(key);
+            let new = Intention { created_at: old.created_at.clone(), ..intention.clone() };
+            let mut batch = Batch::default();
+            if lower(&old.destination_name) == lower(&new.destination_name) {
+                edit(state, &new.destination_name, &mut batch, |rules| {
+                    rules.remove(&old.source_name);
+                    rules.set(&new);
+                });
+            } else {
+                edit(state, &old.destination_name, &mut batch, |rules| rules.remove(&old.source_name));
+                edit(state, &new.destination_name, &mut batch, |rules| rules.set(&new));
             }
             Ok((batch, ()))
         };
@@ -41,14 +46,14 @@ impl Store {
     /// Creates or changes the intention of a pair of names; `intention.id` counts only for a new one.
     pub async fn upsert_intention(&self, intention: Intention) -> Result<Index, Error> {
         let decide = |state: &State| {
-            let new = match state.intention_of(&intention.source_name, &intention.destination_name) {
-                Some(old) => {
-                    let (id, created_at) = (old.id.clone(), old.created_at.clone());
-                    Arc::new(Intention { id, created_at, ..intention.clone() })
-                }
-                None => Arc::new(intention.clone()),
-            };
-            Ok((put(&new, state), ()))
+            let mut new = intention.clone();
+            if let Some(old) = state.intention_of(&intention.source_name, &intention.destination_name) {
+                new.id.clone_from(&old.id);
+                new.created_at.clone_from(&old.created_at);
+            }
+            let mut batch = Batch::default();
+            edit(state, &new.destination_name, &mut batch, |rules| rules.set(&new));
+            Ok((batch, ()))
         };
         self.write(decide).await.map(|(index, ())| index)
     }
@@ -56,10 +61,20 @@ impl Store {
     pub async fn delete_intention(&self, id: &str) -> Result<Index, Error> {
         let decide = |state: &State| {
             let old = state.intention(id).ok_or_else(|| Error::NoIntentionToDelete(id.to_owned()))?;
-            let key = Key::intention(old);
             let mut batch = Batch::default();
-            batch.guard(key.clone(), old.modify_index);
-            batch.deletes.push(key);
+            edit(state, &old.destination_name, &mut batch, |rules| rules.remove(&old.source_name));
+            Ok((batch, ()))
+        };
+        self.write(decide).await.map(|(index, ())| index)
+    }
+
+    /// Removes the intention of a pair of names, if there is one.
+    pub async fn delete_intention_of(&self, source: &str, destination: &str) -> Result<Index, Error> {
+        let decide = |state: &State| {
+            let mut batch = Batch::default();
+            if state.intention_of(source, destination).is_some() {
+                edit(state, destination, &mut batch, |rules| rules.remove(source));
+            }
             Ok((batch, ()))
         };
         self.write(decide).await.map(|(index, ())| index)
@@ -74,10 +89,15 @@ fn refuse_duplicate(intention: &Intention, state: &State) -> Result<(), Error> {
     }
 }
 
-fn put(intention: &Arc<Intention>, state: &State) -> Batch {
-    let key = Key::intention(intention);
-    let mut batch = Batch::default();
+/// Changes the entry of one destination; without sources it goes.
+fn edit(state: &State, destination: &str, batch: &mut Batch, change: impl FnOnce(&mut ServiceIntentions)) {
+    let stored = state.config(EntryKind::ServiceIntentions, destination);
+    let mut rules = stored.and_then(|entry| entry.intentions()).unwrap_or_else(|| ServiceIntentions::of(destination));
+    change(&mut rules);
+    let key = Key::config(EntryKind::ServiceIntentions, destination);
     batch.guard(key.clone(), state.revision(&key));
-    batch.puts.push(Fact::Intention(intention.clone()));
-    batch
+    match rules.sources.is_empty() {
+        true => batch.deletes.push(key),
+        false => batch.puts.push(Fact::Config(Arc::new(rules.into_entry()))),
+    }
 }

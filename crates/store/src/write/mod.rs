@@ -12,6 +12,7 @@ mod session;
 
 pub use acl::TokenRequest;
 pub use catalog::{Registration, Removal};
+pub use config_entry::Proposal;
 pub use kv::{KvCondition, KvWrite};
 pub(crate) use session::Aftermath;
 pub use session::{SESSION_TTL_MAX, SESSION_TTL_MIN, session_id};

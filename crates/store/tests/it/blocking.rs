@@ -75,11 +75,14 @@ async fn connect_wakes_for_the_proxies_of_a_service() {
 async fn entries_and_intentions_wake_by_name() {
     let store = store().await;
     let web = || Topic::config(EntryKind::ServiceDefaults, "web");
-    assert!(woken_by(&store, web(), store.put_config(defaults("web"), None)).await);
-    assert!(!woken_by(&store, web(), store.put_config(defaults("api"), None)).await);
+    assert!(woken_by(&store, web(), store.put_config(defaults("web"), None, |_| Ok(()))).await);
+    assert!(!woken_by(&store, web(), store.put_config(defaults("api"), None, |_| Ok(()))).await);
     let kind = Topic::ConfigKind(EntryKind::ServiceDefaults);
-    assert!(woken_by(&store, kind, store.put_config(defaults("api"), None)).await, "an equal entry counts as a write");
-    assert!(woken_by(&store, web(), store.delete_config(EntryKind::ServiceDefaults, "web", None)).await);
+    assert!(
+        woken_by(&store, kind, store.put_config(defaults("api"), None, |_| Ok(()))).await,
+        "an equal entry counts as a write"
+    );
+    assert!(woken_by(&store, web(), store.delete_config(EntryKind::ServiceDefaults, "web", None, |_| Ok(()))).await);
     let rule = |id: &str, source: &str, destination: &str| {
         let mut rule = Intention::new(source, destination, Action::Allow);
         rule.id = id.to_owned();

@@ -84,12 +84,12 @@ async fn compare_and_set_of_entries() {
         ConfigEntry::ServiceDefaults(ServiceDefaults { name: "web".into(), protocol, ..ServiceDefaults::default() })
     };
     let kind = EntryKind::ServiceDefaults;
-    assert!(store.put_config(entry("http"), Some(0)).await.unwrap());
-    assert!(!store.put_config(entry("grpc"), Some(0)).await.unwrap());
+    assert!(store.put_config(entry("http"), Some(0), |_| Ok(())).await.unwrap());
+    assert!(!store.put_config(entry("grpc"), Some(0), |_| Ok(())).await.unwrap());
     let index = store.state().config(kind, "web").unwrap().modify_index;
-    assert!(!store.delete_config(kind, "web", Some(index + 1)).await.unwrap());
-    assert!(store.put_config(entry("http2"), Some(index)).await.unwrap());
-    assert!(store.delete_config(kind, "web", None).await.unwrap());
+    assert!(!store.delete_config(kind, "web", Some(index + 1), |_| Ok(())).await.unwrap());
+    assert!(store.put_config(entry("http2"), Some(index), |_| Ok(())).await.unwrap());
+    assert!(store.delete_config(kind, "web", None, |_| Ok(())).await.unwrap());
     assert!(store.state().config(kind, "web").is_none());
 }
 

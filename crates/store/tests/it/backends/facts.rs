@@ -6,8 +6,8 @@ use std::sync::Arc;
 use fastrand::Rng;
 use model::{
     Action, ConfigEntry, Connect, Coordinate, EntryKind, HealthCheck, Intention, KvEntry, Node, NodeCoordinate,
-    OpaqueMap, ProxyConfig, ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceKind, Session,
-    SessionBehavior, Status, Upstream, Weights,
+    OpaqueMap, ProxyConfig, ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceIntentions, ServiceKind,
+    Session, SessionBehavior, Status, Upstream, Weights,
 };
 use serde_json::{Value, json};
 use store::{AclFact, Autopilot, CheckFact, Fact};
@@ -21,7 +21,7 @@ fn number(fact: &Fact) -> usize {
         Fact::Service { .. } => 1,
         Fact::Check(_) => 2,
         Fact::Config(_) => 3,
-        Fact::Intention(_) => 4,
+        Fact::ConfigSerial(_) => 4,
         Fact::CaConfig(_) => 5,
         Fact::CaRoot(_) => 6,
         Fact::CaSerial(_) => 7,
@@ -51,7 +51,7 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
         1 => Fact::Service { node: name(rng).into(), service: Arc::new(service(rng)) },
         2 => Fact::Check(Arc::new(CheckFact { check: check(rng), definition: map(rng) })),
         3 => Fact::Config(Arc::new(entry(rng))),
-        4 => Fact::Intention(Arc::new(intention(rng))),
+        4 => Fact::ConfigSerial(rng.u64(..)),
         5 => {
             let config = json!({ "cluster_id": text(rng), "provider": text(rng), "config": map(rng) });
             Fact::CaConfig(Arc::new(first_form(config)))
@@ -191,7 +191,7 @@ fn check(rng: &mut Rng) -> HealthCheck {
 }
 
 fn entry(rng: &mut Rng) -> ConfigEntry {
-    match rng.u8(..3) {
+    match rng.u8(..4) {
         0 => ConfigEntry::ProxyDefaults(ProxyDefaults {
             config: map(rng),
             mesh_gateway_mode: text(rng),
@@ -205,6 +205,11 @@ fn entry(rng: &mut Rng) -> ConfigEntry {
             more: map(rng),
             ..ServiceDefaults::default()
         }),
+        2 => {
+            let mut rules = ServiceIntentions::of(&name(rng));
+            rules.set(&intention(rng));
+            rules.into_entry()
+        }
         _ => ConfigEntry::Other { kind: rng.choice(EntryKind::ALL).unwrap(), name: name(rng), body: map(rng) },
     }
 }
