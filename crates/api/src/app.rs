@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 
+use crate::answers::{Encoded, zip};
 use crate::json;
 use crate::policy::{Peer, Policy};
 use crate::query_options::{Params, decode};
@@ -200,7 +200,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// Escapes and indents JSON and compresses what is worth it. A streamed body (no known size) passes as it is.
-async fn finish(response: Response, pretty: bool, gzip: bool) -> Response {
+async fn finish(mut response: Response, pretty: bool, gzip: bool) -> Response {
+    if let Some(encoded) = response.extensions_mut().remove::<Encoded>() {
+        return chosen(response, &encoded, pretty, gzip);
+    }
     let sized = http_body::Body::size_hint(response.body()).exact();
     let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     let compress = |size: usize| gzip && size >= GZIP_FROM_BYTES;
@@ -222,20 +225,26 @@ async fn finish(response: Response, pretty: bool, gzip: bool) -> Response {
     if !done {
         bytes = json::go_form(&bytes, pretty).into();
     }
-    if compress(bytes.len())
-        && let Some(packed) = pack(&bytes)
-    {
-        bytes = packed;
+    if compress(bytes.len()) {
+        bytes = zip(&bytes);
         parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(bytes))
 }
 
-fn pack(bytes: &[u8]) -> Option<Bytes> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).ok()?;
-    encoder.finish().ok().map(Bytes::from)
+/// The form that is asked for, made at most once.
+fn chosen(mut response: Response, encoded: &Encoded, pretty: bool, gzip: bool) -> Response {
+    let plain = encoded.plain(pretty);
+    let body = if gzip && plain.len() >= GZIP_FROM_BYTES {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        encoded.zipped(pretty)
+    } else {
+        plain
+    };
+    *response.body_mut() = Body::from(body.clone());
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response
 }
 
 /// A client that calls `router` without a socket.

@@ -35,6 +35,11 @@ pub enum Right {
 pub struct Authorizer;
 
 impl Authorizer {
+    /// Nobody is asked: access control is off.
+    pub fn is_off(&self) -> bool {
+        true
+    }
+
     pub fn may(&self, _resource: Resource, _name: &str, _right: Right) -> bool {
         true
     }

@@ -17,6 +17,7 @@
 //! # });
 //! ```
 
+mod answers;
 mod app;
 mod authority;
 mod authorizer;

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::answers::Encoded;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 
@@ -16,10 +17,13 @@ pub const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// 200 with compact JSON; [`crate::App`] indents it where asked.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Response, Error> {
-    let body = serde_json::to_vec(value).map_err(|e| Error::Refused(format!("encoding the answer: {e}")))?;
-    let mut response = body.into_response();
+    let mut response = bytes(value)?.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
+}
+
+pub(crate) fn bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| Error::Refused(format!("encoding the answer: {error}")))
 }
 
 /// Marks a body that is compact JSON in Go's form already.
@@ -46,10 +50,21 @@ pub fn indexed<T: Serialize + ?Sized>(index: u64, value: &T) -> Result<Response,
 
 /// The same with the consistency too: catalog and health reads.
 pub fn blocking<T: Serialize + ?Sized>(options: &QueryOptions, index: u64, value: &T) -> Result<Response, Error> {
-    let mut response = indexed(index, value)?;
+    Ok(consistent(options, index, json(value)?))
+}
+
+pub(crate) fn consistent(options: &QueryOptions, index: u64, response: Response) -> Response {
+    let mut response = with_index(response, index, true);
     let consistency = HeaderValue::from_static(options.consistency.as_str());
     response.headers_mut().insert(EFFECTIVE_CONSISTENCY, consistency);
-    Ok(response)
+    response
+}
+
+/// 200 with JSON that may be kept in other forms, too; [`crate::App`] chooses one.
+pub(crate) fn encoded(body: Encoded) -> Response {
+    let mut response = go_json(body.plain(false).clone());
+    response.extensions_mut().insert(body);
+    response
 }
 
 /// An index of 0 would make clients spin, so it is never sent.

@@ -8,6 +8,7 @@ use axum::Router;
 use model::{ConfigEntry, EntryKind, HealthCheck, Node, OpaqueMap, Service, Status};
 use store::{CheckFact, Proposal, Registration, SESSION_TTL_MIN, State, Store, Topic};
 
+use crate::answers::{Answers, Asked};
 use crate::authorizer::Authorizer;
 use crate::chains;
 use crate::error::Error;
@@ -78,6 +79,7 @@ type Signer = (String, Arc<ca::Authority>);
 pub struct ServerState {
     pub store: Store,
     pub datacenter: Arc<str>,
+    pub(crate) answers: Arc<Answers>,
     pub(crate) default_allow: bool,
     pub(crate) limits: Limits,
     node_name: Arc<str>,
@@ -93,6 +95,7 @@ impl ServerState {
     pub async fn start(store: Store, identity: &Identity) -> Result<Self, Error> {
         let server = Self {
             store,
+            answers: Arc::default(),
             datacenter: identity.datacenter.as_str().into(),
             default_allow: identity.default_allow,
             limits: identity.limits,
@@ -139,6 +142,19 @@ impl ServerState {
     pub(crate) async fn delete_config(&self, kind: EntryKind, name: &str, cas: Option<u64>) -> Result<bool, Error> {
         let judge = |proposal: &Proposal<'_>| chains::judge(proposal, &self.datacenter);
         Ok(self.store.delete_config(kind, name, cas, judge).await?)
+    }
+
+    /// A question whose answer may be kept: unless it is sorted by coordinates, which have an index of their own, or
+    /// shows each sender something else.
+    pub(crate) fn asked<'a>(
+        &self,
+        route: &'static str,
+        name: &'a str,
+        options: &QueryOptions,
+        index: u64,
+    ) -> Result<Asked<'a>, Error> {
+        let shared = options.near.is_empty() && self.authorizer(options)?.is_off();
+        Ok(Asked { route, name, index, shared })
     }
 
     /// Refuses what is meant for another datacenter.

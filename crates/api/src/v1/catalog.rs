@@ -13,6 +13,7 @@ use store::{Instance, Removal, Topic};
 use super::selectors::{CATALOG_SERVICE_FIELDS, NODE_FIELDS, SERVICE_FIELDS};
 use super::shapes::{CatalogServiceShape, NodeShape, ServiceShape};
 use super::wire;
+use crate::answers::Asked;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::query_options::QueryOptions;
@@ -89,20 +90,27 @@ async fn services(State(server): State<ServerState>, options: QueryOptions) -> R
         topics.push(Topic::Nodes);
     }
     let (state, index) = server.read(&options, &topics).await?;
-    let mut tags = state.service_tags(|node| has_meta(node, &options));
+    let mut asked = server.asked("catalog/services", "", &options, index)?;
+    // A filter may look at nodes and checks, whose changes do not move this index.
+    asked.shared &= options.filter.is_empty();
+    let mut answer = server.answers.give(&options, &asked, || service_names(&state, &filter, &options))?;
+    mark_cached(&options, &mut answer);
+    Ok(answer)
+}
+
+fn service_names(state: &store::State, filter: &Filter, options: &QueryOptions) -> Result<Vec<u8>, Error> {
+    let mut tags = state.service_tags(|node| has_meta(node, options));
     let kept: Vec<Instance>;
     if !options.filter.is_empty() {
         let all: Vec<Instance> = tags.keys().flat_map(|name| state.instances(name)).collect();
-        kept = filter_instances(&filter, all, &options)?;
+        kept = filter_instances(filter, all, options)?;
         tags = BTreeMap::new();
         for instance in &kept {
             let known = tags.entry(instance.service.service.as_str()).or_default();
             known.extend(instance.service.tags.iter().map(String::as_str));
         }
     }
-    let mut answer = response::blocking(&options, index, &tags)?;
-    mark_cached(&options, &mut answer);
-    Ok(answer)
+    response::bytes(&tags)
 }
 
 fn filter_instances(filter: &Filter, all: Vec<Instance>, options: &QueryOptions) -> Result<Vec<Instance>, Error> {
@@ -123,7 +131,8 @@ async fn service(
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
-    instances(&server, &options, &filter, (&state, index), &state.instances(&name))
+    let asked = server.asked("catalog/service", &name, &options, index)?;
+    instances(&server, &options, &filter, &state, &asked, || state.instances(&name))
 }
 
 async fn connect(
@@ -134,20 +143,25 @@ async fn connect(
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
-    instances(&server, &options, &filter, (&state, index), &state.connect_instances(&name))
+    let asked = server.asked("catalog/connect", &name, &options, index)?;
+    instances(&server, &options, &filter, &state, &asked, || state.connect_instances(&name))
 }
 
 fn instances(
     server: &ServerState,
     options: &QueryOptions,
     filter: &Filter,
-    (state, index): (&store::State, u64),
-    instances: &[Instance],
+    state: &store::State,
+    asked: &Asked<'_>,
+    instances: impl FnOnce() -> Vec<Instance>,
 ) -> Result<Response, Error> {
-    let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
-    let mut shapes = filter.keep(wanted.map(CatalogServiceShape::from).collect())?;
-    near(&mut shapes, options, server, state, |shape| shape.node);
-    response::blocking(options, index, &shapes)
+    server.answers.give(options, asked, || {
+        let instances = instances();
+        let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
+        let mut shapes = filter.keep(wanted.map(CatalogServiceShape::from).collect())?;
+        near(&mut shapes, options, server, state, |shape| shape.node);
+        response::bytes(&shapes)
+    })
 }
 
 #[derive(Serialize)]

@@ -10,6 +10,7 @@ use store::{CheckFact, Instance, Stored, Topic};
 use super::catalog::mark_cached;
 use super::selectors::{CHECK_FIELDS, HEALTH_FIELDS};
 use super::shapes::{CheckShape, HealthShape};
+use crate::answers::Asked;
 use crate::error::Error;
 use crate::filter::{Filter, parse_bool};
 use crate::query_options::QueryOptions;
@@ -71,7 +72,8 @@ async fn service(
     required(&name, "Missing service name")?;
     let (passing, filter) = wanted(&options)?;
     let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
-    instances(&server, &options, (passing, &filter), (&state, index), &state.instances(&name))
+    let asked = server.asked("health/service", &name, &options, index)?;
+    instances(&server, &options, (passing, &filter), &state, &asked, || state.instances(&name))
 }
 
 async fn connect(
@@ -82,7 +84,8 @@ async fn connect(
     required(&name, "Missing service name")?;
     let (passing, filter) = wanted(&options)?;
     let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
-    instances(&server, &options, (passing, &filter), (&state, index), &state.connect_instances(&name))
+    let asked = server.asked("health/connect", &name, &options, index)?;
+    instances(&server, &options, (passing, &filter), &state, &asked, || state.connect_instances(&name))
 }
 
 /// `?passing`, and the filter.
@@ -99,15 +102,19 @@ fn instances(
     server: &ServerState,
     options: &QueryOptions,
     (passing, filter): (bool, &Filter),
-    (state, index): (&store::State, u64),
-    instances: &[Instance],
+    state: &store::State,
+    asked: &Asked<'_>,
+    instances: impl FnOnce() -> Vec<Instance>,
 ) -> Result<Response, Error> {
     let healthy =
         |instance: &&Instance| !passing || instance.checks.iter().all(|check| check.check.status == Status::Passing);
-    let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
-    let mut shapes = filter.keep(wanted.filter(healthy).map(HealthShape::from).collect())?;
-    near(&mut shapes, options, server, state, |shape| shape.node.node);
-    let mut answer = response::blocking(options, index, &shapes)?;
+    let mut answer = server.answers.give(options, asked, || {
+        let instances = instances();
+        let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
+        let mut shapes = filter.keep(wanted.filter(healthy).map(HealthShape::from).collect())?;
+        near(&mut shapes, options, server, state, |shape| shape.node.node);
+        response::bytes(&shapes)
+    })?;
     mark_cached(options, &mut answer);
     Ok(answer)
 }
