@@ -1,9 +1,12 @@
 //! JSON in the forms Go's `encoding/json` gives and takes: clients and golden answers know them by heart.
 
 mod decode;
+mod fields;
 mod scan;
 
 pub use decode::{Shape, decode, parse};
+pub(crate) use decode::{first, kind, shaped};
+pub(crate) use fields::Fields;
 
 /// Go escapes `<`, `>`, `&` and two line separators in strings; `pretty` indents by four spaces and ends with a
 /// newline.

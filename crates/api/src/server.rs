@@ -222,6 +222,8 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::intention::router())
         .merge(v1::connect::router())
         .merge(v1::kv::router())
+        .merge(v1::session::router())
+        .merge(v1::txn::router())
         .merge(v1::status::router())
         .merge(v1::coordinate::router())
         .merge(v1::operator::router())

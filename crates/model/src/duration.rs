@@ -7,6 +7,16 @@ use std::time::Duration;
 #[error("time: invalid duration {0:?}, expected a number with a unit such as 300ms, 1.5s or 1h30m")]
 pub struct DurationError(pub String);
 
+impl DurationError {
+    /// The text of Go's own complaint, for those who match on it.
+    pub fn go_text(&self) -> String {
+        let text = &self.0;
+        let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let what = if number { "missing unit in" } else { "invalid" };
+        format!("time: {what} duration {text:?}")
+    }
+}
+
 const UNITS: [(&str, f64); 8] =
     [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
 
@@ -92,6 +102,8 @@ mod tests {
 
     #[test]
     fn reads_and_prints_what_go_does() {
+        assert_eq!(DurationError("5".to_owned()).go_text(), "time: missing unit in duration \"5\"");
+        assert_eq!(DurationError("soon".to_owned()).go_text(), "time: invalid duration \"soon\"");
         for (text, printed) in
             [("300ms", "300ms"), ("1h", "1h0m0s"), ("90s", "1m30s"), ("1.5s", "1.5s"), ("0", "0s"), ("10us", "10µs")]
         {

@@ -99,9 +99,18 @@ pub struct Session {
     pub node_checks: Vec<String>,
     /// Ids of checks of services on the node, the same.
     pub service_checks: Vec<String>,
+    /// The same in the form of older clients, which name both kinds at once.
+    pub checks: Vec<String>,
     /// A lock that was lost with its session cannot be taken again for that long.
     pub lock_delay: Duration,
     pub behavior: SessionBehavior,
     /// As given, such as `10s`; empty: none.
     pub ttl: String,
+}
+
+impl Session {
+    /// The ids of all checks it lives on.
+    pub fn all_checks(&self) -> impl Iterator<Item = &String> {
+        self.node_checks.iter().chain(&self.service_checks).chain(&self.checks)
+    }
 }

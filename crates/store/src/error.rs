@@ -20,6 +20,8 @@ pub enum Error {
     NoSuchIntention(String),
     #[error("Cannot delete non-existent intention: '{0}'")]
     NoIntentionToDelete(String),
+    #[error("Must provide key")]
+    NoKey,
     #[error("missing session")]
     MissingSession,
     #[error("invalid session {0:?}")]

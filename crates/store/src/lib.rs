@@ -40,5 +40,6 @@ pub use state::{Instance, State, Stored};
 pub use store::{DEFAULT_WAIT, MAX_WAIT, Store};
 pub use watch::Topic;
 pub use write::{
-    KvCondition, KvWrite, Proposal, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN, TokenRequest, session_id,
+    CatalogVerb, KvCondition, KvOp, KvVerb, KvWrite, Proposal, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN,
+    TokenRequest, TxnError, TxnOp, TxnResult, session_id,
 };

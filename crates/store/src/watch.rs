@@ -56,6 +56,10 @@ impl Topic {
         Self::Connect(crate::fact::lower(name))
     }
 
+    pub fn node_sessions(node: &str) -> Self {
+        Self::NodeSessions(crate::fact::lower(node))
+    }
+
     pub fn config(kind: EntryKind, name: &str) -> Self {
         Self::Config(kind, crate::fact::lower(name))
     }

@@ -21,17 +21,28 @@ pub fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|_| complaint(body))
 }
 
+/// The first value of a body; what follows it is left unread, as by Go's streaming decoder.
+pub(crate) fn first(body: &[u8]) -> Result<Value, String> {
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+    values.next().and_then(Result::ok).ok_or_else(|| complaint(body))
+}
+
 /// Parses and decodes a body whose Go type is called `name` (it stands in the error text).
 pub fn decode<T: DeserializeOwned>(body: &[u8], shape: &Shape, name: &str) -> Result<T, String> {
     let value = parse(body)?;
     if !value.is_object() {
         return Err(format!("json: cannot unmarshal {} into Go value of type {name}", kind(&value)));
     }
+    shaped(value, shape)
+}
+
+/// Decodes a part of a body.
+pub(crate) fn shaped<T: DeserializeOwned>(value: Value, shape: &Shape) -> Result<T, String> {
     let value = canonical(value, shape)?;
     serde_json::from_value(value).map_err(|e| format!("json: {e}"))
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -13,6 +13,8 @@ pub(crate) mod internal;
 pub(crate) mod kv;
 pub(crate) mod operator;
 pub(crate) mod selectors;
+pub(crate) mod session;
 pub mod shapes;
 pub(crate) mod status;
+pub(crate) mod txn;
 mod wire;

@@ -187,7 +187,7 @@ pub struct ServiceShape<'a> {
     #[serde(rename = "ID")]
     pub(crate) id: &'a str,
     service: &'a str,
-    tags: &'a [String],
+    tags: Option<&'a [String]>,
     address: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tagged_addresses: &'a BTreeMap<String, ServiceAddress>,
@@ -207,7 +207,7 @@ impl<'a> From<&'a Stored<Service>> for ServiceShape<'a> {
             kind: &service.kind,
             id: &service.id,
             service: &service.service,
-            tags: &service.tags,
+            tags: Some(&service.tags),
             address: &service.address,
             tagged_addresses: &service.tagged_addresses,
             meta: given(&service.meta),
@@ -219,6 +219,22 @@ impl<'a> From<&'a Stored<Service>> for ServiceShape<'a> {
             create_index: service.create_index,
             modify_index: service.modify_index,
         }
+    }
+}
+
+impl ServiceShape<'_> {
+    /// As a transaction shows it.
+    pub(crate) fn with_null_for_no_tags(mut self) -> Self {
+        self.tags = self.tags.filter(|tags| !tags.is_empty());
+        self
+    }
+}
+
+impl CheckShape<'_> {
+    /// As a transaction shows it.
+    pub(crate) fn with_null_for_no_tags(mut self) -> Self {
+        self.service_tags = self.service_tags.filter(|tags| !tags.is_empty());
+        self
     }
 }
 
@@ -318,7 +334,7 @@ pub struct CheckShape<'a> {
     #[serde(rename = "ServiceID")]
     service_id: &'a str,
     service_name: &'a str,
-    service_tags: &'a [String],
+    service_tags: Option<&'a [String]>,
     #[serde(rename = "Type")]
     kind: &'a str,
     definition: DefinitionShape<'a>,
@@ -338,7 +354,7 @@ impl<'a> From<&'a Stored<CheckFact>> for CheckShape<'a> {
             output: &check.output,
             service_id: &check.service_id,
             service_name: &check.service_name,
-            service_tags: &check.service_tags,
+            service_tags: Some(&check.service_tags),
             kind: &check.kind,
             definition: (&fact.definition).into(),
             create_index: fact.create_index,

@@ -229,6 +229,19 @@ pub(super) fn registration(body: &[u8], datacenter: &str) -> Result<(Registratio
     Ok((Registration { node, service, checks, skip_node_update: wire.skip_node_update }, wire.datacenter))
 }
 
+/// A service of a transaction.
+pub(super) fn service(value: Option<&Value>) -> Result<Service, String> {
+    let Some(value) = value else { return Ok(Service::default()) };
+    json::shaped::<ServiceWire>(value.clone(), &SERVICE).map(Service::from)
+}
+
+/// A check of a transaction.
+pub(super) fn check(value: Option<&Value>) -> Result<CheckFact, String> {
+    let Some(value) = value else { return Ok(CheckFact::default()) };
+    let wire = json::shaped::<CheckWire>(value.clone(), &CHECK)?;
+    CheckFact::try_from(wire).map_err(|error| error.to_string())
+}
+
 pub(super) fn deregistration(body: &[u8]) -> Result<DeregisterWire, Error> {
     json::decode(body, &DEREGISTER, "structs.DeregisterRequest").map_err(Error::Decode)
 }

@@ -89,7 +89,7 @@ fn complete(mut registration: Registration) -> Result<Registration, Error> {
     Ok(registration)
 }
 
-fn decide(registration: &Registration, state: &State) -> Result<Batch, Error> {
+pub(super) fn decide(registration: &Registration, state: &State) -> Result<Batch, Error> {
     let mut batch = Batch::default();
     decide_node(registration, state, &mut batch)?;
     let name = &registration.node.node;
@@ -113,7 +113,7 @@ fn decide_node(registration: &Registration, state: &State, batch: &mut Batch) ->
     let node = &registration.node;
     let key = Key::node(&node.node);
     let Some(old) = state.node(&node.node) else {
-        if node.address.is_empty() {
+        if node.address.is_empty() && registration.skip_node_update {
             return Err(Error::NoSuchNode);
         }
         // A node that comes back under another name takes its place: the old name and all it carried go.
@@ -180,7 +180,7 @@ fn follow_tags(node: &str, service: &Service, state: &State, batch: &mut Batch) 
     }
 }
 
-fn remove_node(node: &str, state: &State, batch: &mut Batch) {
+pub(super) fn remove_node(node: &str, state: &State, batch: &mut Batch) {
     // Checks and services first: they know their node while they go.
     batch.deletes.extend(state.checks_of(node).map(|fact| Key::check(node, &fact.check.check_id)));
     batch.deletes.extend(state.services_of(node).map(|service| Key::service(node, &service.id)));
@@ -188,7 +188,7 @@ fn remove_node(node: &str, state: &State, batch: &mut Batch) {
     batch.deletes.extend(state.node(node).map(|_| Key::node(node)));
 }
 
-fn remove_service(node: &str, id: &str, state: &State, batch: &mut Batch) {
+pub(super) fn remove_service(node: &str, id: &str, state: &State, batch: &mut Batch) {
     let checks = state.checks_of(node).filter(|fact| fact.check.service_id == id);
     batch.deletes.extend(checks.map(|fact| Key::check(node, &fact.check.check_id)));
     batch.deletes.extend(state.service(node, id).map(|_| Key::service(node, id)));

@@ -9,6 +9,7 @@ mod intention;
 mod kv;
 mod operate;
 mod session;
+mod txn;
 
 pub use acl::TokenRequest;
 pub use catalog::{Registration, Removal};
@@ -16,3 +17,4 @@ pub use config_entry::Proposal;
 pub use kv::{KvCondition, KvWrite};
 pub(crate) use session::Aftermath;
 pub use session::{SESSION_TTL_MAX, SESSION_TTL_MIN, session_id};
+pub use txn::{CatalogVerb, KvOp, KvVerb, TxnError, TxnOp, TxnResult};

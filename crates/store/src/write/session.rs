@@ -33,7 +33,7 @@ impl Store {
             let mut batch = Batch::default();
             let node = state.node(&session.node).ok_or(Error::NoSuchNode)?;
             batch.guard(Key::node(&session.node), node.modify_index);
-            for id in session.node_checks.iter().chain(&session.service_checks) {
+            for id in session.all_checks() {
                 let check = state.check(&session.node, id).ok_or_else(|| Error::NoSuchCheck(id.clone()))?;
                 if check.check.status == Status::Critical {
                     return Err(Error::CriticalCheck(id.clone()));
@@ -104,7 +104,7 @@ fn check_ttl(text: &str, min: Duration) -> Result<Duration, Error> {
         return Ok(Duration::ZERO);
     }
     let invalid = |why: String| Error::SessionTtl { ttl: text.to_owned(), why };
-    let ttl = parse_duration(text).map_err(|why| invalid(why.to_string()))?;
+    let ttl = parse_duration(text).map_err(|why| invalid(why.go_text()))?;
     if ttl.is_zero() || (min..=SESSION_TTL_MAX).contains(&ttl) {
         return Ok(ttl);
     }
@@ -170,9 +170,7 @@ pub(super) fn end_dependents(state: &State, batch: &mut Batch) {
 /// The sessions on nodes and checks that a batch takes away or makes critical.
 fn for_each_dependent<'a>(batch: &Batch, state: &'a State, mut each: impl FnMut(&'a Stored<Session>, &'a State)) {
     let mut on_check = |node: &str, check: &str| {
-        let hang_on = |session: &&Stored<Session>| {
-            session.node_checks.iter().chain(&session.service_checks).any(|id| id == check)
-        };
+        let hang_on = |session: &&Stored<Session>| session.all_checks().any(|id| id == check);
         state.sessions_of(node).filter(hang_on).for_each(|session| each(session, state));
     };
     for fact in &batch.puts {
@@ -270,7 +268,7 @@ impl Aftermath {
 }
 
 fn may_live(session: &Session, state: &State) -> bool {
-    let mut checks = session.node_checks.iter().chain(&session.service_checks);
+    let mut checks = session.all_checks();
     let alive = |id| state.check(&session.node, id).is_some_and(|fact| fact.check.status != Status::Critical);
     state.node(&session.node).is_some() && checks.all(|id| alive(id))
 }
