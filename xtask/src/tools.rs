@@ -18,7 +18,15 @@ const DEBIAN: &[(&str, &str)] = &[
 ];
 
 /// PyPI packages of the judges, with the versions they were proven with.
-const PYPI: &[&str] = &["grpcio", "protobuf", "prometheus_client", "websockets", "netuitive-statsd", "statsdmetrics"];
+const PYPI: &[&str] = &[
+    "grpcio",
+    "grpcio-health-checking",
+    "protobuf",
+    "prometheus_client",
+    "websockets",
+    "netuitive-statsd",
+    "statsdmetrics",
+];
 
 pub fn folder() -> PathBuf {
     target().join("tools")

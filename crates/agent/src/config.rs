@@ -42,6 +42,8 @@ pub struct Config {
     pub check_output_max_size: usize,
     /// Checks keep their status only.
     pub discard_check_output: bool,
+    /// Where the agent says what it did.
+    pub metrics: telemetry::Metrics,
     /// Who may define checks that run programs.
     pub scripts: Scripts,
     /// `unix:///path` or `tcp://address:port`
@@ -81,6 +83,7 @@ impl Config {
             shortest_deregister: SHORTEST_DEREGISTER,
             check_output_max_size: CHECK_OUTPUT_MAX_SIZE,
             discard_check_output: false,
+            metrics: telemetry::Metrics::default(),
             scripts: Scripts::Nobody,
             docker_host: DOCKER_HOST.to_owned(),
             data_dir: None,

@@ -72,6 +72,7 @@ impl<'a> Syncer<'a> {
             self.next_full = now + interval + interval.mul_f64(fastrand::f64() / 4.0);
         }
         let wanted = self.agent.wanted();
+        let began = Instant::now();
         let Some(catalog) = self.catalog.as_mut() else { return Ok(Duration::ZERO) };
         let quiet: BTreeSet<String> = output_only(&wanted, catalog).cloned().collect();
         self.held.retain(|id, _| quiet.contains(id));
@@ -85,12 +86,15 @@ impl<'a> Syncer<'a> {
         for write in diff(&wanted, catalog, &held) {
             let (path, body) = write.request(&self.agent.config().node);
             let token = self.agent.token_of(&write);
+            let metrics = &self.agent.config().metrics;
+            metrics.count("client.rpc", Vec::new());
             match self.agent.client().clone().with_token(token).put(path, &body).await {
                 Ok(_) => {
                     say(&write);
                     write.apply(catalog);
                 }
                 Err(error) => {
+                    metrics.count("client.rpc.failed", Vec::new());
                     if let Write::Service(service, _) = &write {
                         tracing::warn!("service {:?} could not be written to the catalog", service.id);
                     }
@@ -98,6 +102,7 @@ impl<'a> Syncer<'a> {
                 }
             }
         }
+        self.agent.config().metrics.took("agent.sync", Vec::new(), began.elapsed());
         let next = self.held.values().copied().filter(|until| *until > now).chain([self.next_full]).min();
         Ok(next.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())))
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,12 +12,14 @@ use bytes::Bytes;
 use client::Client;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::BodyExt;
+use telemetry::Metrics;
 use tower::ServiceExt;
 
 use crate::answers::{Encoded, zip};
 use crate::json;
 use crate::policy::{Peer, Policy};
 use crate::query_options::{Params, decode};
+use crate::request::Prefix;
 use crate::response::GoForm;
 
 /// Bodies from this size on are compressed for clients that accept it.
@@ -33,6 +36,7 @@ pub struct App {
     router: Router,
     dev: bool,
     policy: Arc<Policy>,
+    metrics: Option<Metrics>,
 }
 
 impl App {
@@ -43,7 +47,7 @@ impl App {
             response.extensions_mut().insert(Unrouted);
             response
         };
-        Self { router: Router::new().fallback(fallback), dev, policy: Arc::default() }
+        Self { router: Router::new().fallback(fallback), dev, policy: Arc::default(), metrics: None }
     }
 
     /// What the configuration says about every request.
@@ -53,31 +57,65 @@ impl App {
         self
     }
 
+    /// Requests are timed, by method and route.
+    #[must_use]
+    pub fn measured(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     pub fn merge(mut self, router: Router) -> Self {
         self.router = self.router.merge(router);
         self
     }
 
     pub fn into_router(self) -> Router {
-        let Self { router, dev, policy } = self;
+        let Self { router, dev, policy, metrics } = self;
         let service = tower::service_fn(move |request: Request<Body>| {
-            let (router, policy) = (router.clone(), Arc::clone(&policy));
+            let (router, policy, metrics) = (router.clone(), Arc::clone(&policy), metrics.clone());
             async move {
-                let peer = request.extensions().get::<Peer>().copied();
-                if let Some(mut refusal) = policy.refuse(request.method(), request.uri().path(), peer) {
-                    refusal.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-                    policy.mark(&mut refusal);
-                    return Ok::<_, Infallible>(refusal);
-                }
-                let mut response = answer(&router, dev, request).await;
-                if response.extensions().get::<Unrouted>().is_none() {
-                    policy.mark(&mut response);
-                }
-                Ok(response)
+                Ok::<_, Infallible>(match metrics {
+                    Some(metrics) => measured(&router, dev, &policy, request, &metrics).await,
+                    None => admitted(&router, dev, &policy, request).await,
+                })
             }
         });
         Router::new().fallback_service(service)
     }
+}
+
+async fn measured(router: &Router, dev: bool, policy: &Policy, request: Request<Body>, metrics: &Metrics) -> Response {
+    let began = Instant::now();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = admitted(router, dev, policy, request).await;
+    let route = match response.extensions().get::<Prefix>() {
+        Some(Prefix(prefix)) => Cow::Borrowed(*prefix),
+        None => Cow::Owned(path),
+    };
+    // What is no route could be any number of paths.
+    let routed = response.extensions().get::<Unrouted>().is_none()
+        && !matches!(response.status(), StatusCode::METHOD_NOT_ALLOWED | StatusCode::MOVED_PERMANENTLY);
+    if routed && route.starts_with("/v1/") {
+        let path = route.trim_start_matches('/').replace('/', "_");
+        let labels = vec![("method", method.to_string().into()), ("path", path.into())];
+        metrics.took("api.http", labels, began.elapsed());
+    }
+    response
+}
+
+async fn admitted(router: &Router, dev: bool, policy: &Policy, request: Request<Body>) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    if let Some(mut refusal) = policy.refuse(request.method(), request.uri().path(), peer) {
+        refusal.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        policy.mark(&mut refusal);
+        refusal.extensions_mut().insert(Unrouted);
+        return refusal;
+    }
+    let mut response = answer(router, dev, request).await;
+    if response.extensions().get::<Unrouted>().is_none() {
+        policy.mark(&mut response);
+    }
+    response
 }
 
 async fn answer(router: &Router, dev: bool, mut request: Request<Body>) -> Response {

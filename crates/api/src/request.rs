@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use bytes::Bytes;
@@ -19,8 +21,9 @@ pub const BODY_LIMIT_BYTES: usize = 512 << 10;
 #[derive(Debug, Clone)]
 pub struct Rest(pub String);
 
+/// The prefix a route was registered with; its answers carry it too, so that requests can be counted by route.
 #[derive(Clone, Copy)]
-struct Prefix(&'static str);
+pub(crate) struct Prefix(pub &'static str);
 
 /// Registers a prefix route the way Go's mux has it: `path` must end in `/`, and everything under it is the same route,
 /// the bare prefix included (so that it can answer `Missing …`). Handlers read the rest with [`Rest`].
@@ -28,7 +31,11 @@ pub fn prefix<S>(router: Router<S>, path: &'static str, route: MethodRouter<S>) 
 where
     S: Clone + Send + Sync + 'static,
 {
-    let route = route.layer(Extension(Prefix(path)));
+    let said = map_response(move |mut response: Response| async move {
+        response.extensions_mut().insert(Prefix(path));
+        response
+    });
+    let route = route.layer(Extension(Prefix(path))).layer(said);
     router.route(path, route.clone()).route(&format!("{path}{{*rest}}"), route)
 }
 

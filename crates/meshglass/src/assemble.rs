@@ -94,6 +94,8 @@ pub struct Options {
     pub debug_config: serde_json::Value,
     /// The port that members say they gossip on; nothing listens there.
     pub serf_lan_port: u16,
+    /// Prometheus may read the agent's own metrics.
+    pub prometheus: bool,
     /// Config entries written at the start, unless there are such already.
     pub entries: Vec<ConfigEntry>,
     /// What the first root of the certificate authority is made by.
@@ -121,6 +123,7 @@ impl Options {
             left: watch::Sender::new(false),
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
             serf_lan_port: 8301,
+            prometheus: false,
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
             services: Vec::new(),
@@ -182,6 +185,7 @@ impl Mesh {
         let agent_state = agent_state(&agent, &insight, &options);
         let router = api::App::new(options.dev)
             .with_policy(options.policy)
+            .measured(options.agent.metrics.clone())
             .merge(server.clone())
             .merge(api::agent::router(agent_state))
             .merge(api::insight::router(insight_state(&state, &insight)))
@@ -303,6 +307,7 @@ fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) ->
         debug_config: Arc::new(options.debug_config.clone()),
         serf_lan_port: options.serf_lan_port,
         serf_wan_port: SERF_WAN_PORT,
+        prometheus: options.prometheus,
     }
 }
 

@@ -70,6 +70,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.left = left;
     options.debug_config = config.debug.clone();
     options.serf_lan_port = config.serf_lan_port;
+    options.prometheus = !config.telemetry.prometheus_retention_time.is_zero();
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
     options.services = config.services.clone();
@@ -177,6 +178,7 @@ fn agent_config(config: &Config) -> agent::Config {
         sidecar_ports: config.sidecar_ports.clone(),
         check_update_interval: config.check_update_interval,
         default_policy: config.default_intention_policy,
+        metrics: telemetry::Metrics::new(&config.telemetry.metrics_prefix),
         check_output_max_size: config.check_output_max_size,
         scripts: config.scripts,
         docker_host: config.docker_host.clone(),

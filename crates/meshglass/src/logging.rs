@@ -78,14 +78,17 @@ impl<S: Subscriber> Layer<S> for Lines {
         if (level > self.level && !heard) || !ours {
             return;
         }
-        let text = if self.json { json_line(event) } else { line(event) };
         if level <= self.level {
+            let text = if self.json { json_line(event) } else { line(event) };
             let _ = writeln!(std::io::stdout().lock(), "{text}");
             if let Some(mut file) = self.file.as_ref() {
                 let _ = writeln!(file, "{text}");
             }
         }
-        let _ = self.sender.send(LogLine { level, text: text.into() });
+        if heard {
+            // Whoever listens chooses the form, whatever this log's own is.
+            let _ = self.sender.send(LogLine { level, text: line(event).into(), json: json_line(event).into() });
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod cell;
 mod counters;
 mod error;
 pub mod histogram;
+mod metrics;
 mod record;
 mod registry;
 mod report;
@@ -38,6 +39,7 @@ pub use access_log::{AccessEntry, AccessLog, AccessLogConfig, LogTarget};
 pub use cell::{Answers, Cell, CellValues};
 pub use counters::{Counter, Gauge, ListenerCounters, ListenerValues, TargetCounters, TargetValues};
 pub use error::Error;
+pub use metrics::{Aggregate, Label, Metrics, Series, Summary};
 pub use record::*;
 pub use registry::{
     ListenerInfo, ListenerSnapshot, MAX_CELLS, MAX_GRPC_METHODS, Membership, OTHER, ProxyLabels, Recorder, Registry,

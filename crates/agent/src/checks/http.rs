@@ -144,7 +144,9 @@ async fn exchange<T>(stream: T, request: http::Request<Full<Bytes>>) -> Result<h
 where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(|e| e.to_string())?;
+    // As Go writes them: some applications read a head by its letters.
+    let (mut sender, connection) =
+        http1::Builder::new().title_case_headers(true).handshake(stream).await.map_err(|e| e.to_string())?;
     // Ends when the sender and the body are dropped.
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(|e| match e.is_incomplete_message() {

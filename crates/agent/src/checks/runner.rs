@@ -113,7 +113,9 @@ async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &C
     // A program is not run ten times a second, and has more to say about a failure than that nobody listens yet.
     let mut ramp = (!starts_programs(&check.kind)).then_some(RAMP_START);
     loop {
+        let asked = Instant::now();
         let (found, output) = super::probe(check, agent.config()).await;
+        measure(agent, check, found, asked.elapsed());
         let young = ramp.is_some() && started.elapsed() < GRACE;
         if let Some(status) = thresholds.believe(found) {
             if status != Status::Critical {
@@ -138,6 +140,11 @@ async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &C
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+fn measure(agent: &Agent, check: &CheckDefinition, found: Status, time: Duration) {
+    let labels = vec![("type", check.kind.name().into()), ("status", found.as_str().into())];
+    agent.config().metrics.took("agent.check", labels, time);
 }
 
 fn starts_programs(kind: &CheckKind) -> bool {

@@ -27,6 +27,7 @@ async fn routes() -> (Client, Client, Arc<Mutex<Vec<telemetry::Report>>>) {
         debug_config: Arc::new(json!({})),
         serf_lan_port: 8301,
         serf_wan_port: 8302,
+        prometheus: true,
     };
     let router = api::App::new(false).merge(api::agent::router(state)).into_router();
     (api::in_process(router), server, reports)

@@ -1,12 +1,16 @@
 //! `/v1/agent/…`: what is registered on this node, and what its sidecars live by.
 
 mod checks;
+mod cluster;
 mod connect;
 mod health;
+mod host;
+mod metrics;
 mod monitor;
 mod node;
 mod services;
 mod shapes;
+mod token;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -48,14 +52,17 @@ pub struct AgentState {
     /// The ports members say they gossip on.
     pub serf_lan_port: u16,
     pub serf_wan_port: u16,
+    /// Prometheus may read the agent's metrics.
+    pub prometheus: bool,
 }
 
 pub fn router(state: AgentState) -> Router {
     let mut router = Router::new()
         .route("/v1/agent/self", get(node::about))
-        .route("/v1/agent/host", get(node::host))
-        .route("/v1/agent/members", get(node::members))
-        .route("/v1/agent/metrics", get(node::metrics))
+        .route("/v1/agent/host", get(host::host))
+        .route("/v1/agent/members", get(cluster::members))
+        .route("/v1/agent/metrics", get(metrics::metrics))
+        .route("/v1/agent/version", get(node::version))
         .route("/v1/agent/reload", put(node::reload))
         .route("/v1/agent/leave", put(node::leave))
         .route("/v1/agent/maintenance", put(node::maintenance))
@@ -67,9 +74,9 @@ pub fn router(state: AgentState) -> Router {
         .route("/v1/agent/connect/authorize", post(connect::authorize))
         .route("/v1/agent/connect/ca/roots", get(connect::roots));
     for (path, route) in [
-        ("/v1/agent/join/", put(node::join)),
-        ("/v1/agent/force-leave/", put(node::force_leave)),
-        ("/v1/agent/token/", put(node::token)),
+        ("/v1/agent/join/", put(cluster::join)),
+        ("/v1/agent/force-leave/", put(cluster::force_leave)),
+        ("/v1/agent/token/", put(token::set)),
         ("/v1/agent/service/", get(services::one)),
         ("/v1/agent/service/deregister/", put(services::deregister)),
         ("/v1/agent/service/maintenance/", put(services::maintenance)),

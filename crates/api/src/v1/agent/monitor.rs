@@ -20,19 +20,25 @@ use crate::query_options::QueryOptions;
 pub struct LogLine {
     pub level: Level,
     pub text: Arc<str>,
+    /// The same as one JSON object.
+    pub json: Arc<str>,
 }
 
 pub(super) async fn stream(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let level = level(options.params.text("loglevel"))?;
+    let as_json = options.params.has("logjson");
     let lines = state.logs.subscribe();
     let lines = stream::unfold(lines, move |mut lines| async move {
         loop {
             match lines.recv().await {
                 // tracing orders levels by how much they let through.
-                Ok(line) if line.level <= level => return Some((line.text.to_string(), lines)),
+                Ok(line) if line.level <= level => {
+                    let line = if as_json { line.json } else { line.text };
+                    return Some((line.to_string(), lines));
+                }
                 Ok(_) => {}
                 Err(RecvError::Lagged(count)) => {
-                    return Some((format!("[WARN] agent: monitor was too slow and missed {count} lines"), lines));
+                    return Some((missed(count, as_json), lines));
                 }
                 Err(RecvError::Closed) => return None,
             }
@@ -42,6 +48,14 @@ pub(super) async fn stream(State(state): State<AgentState>, options: QueryOption
     let mut response = Response::new(Body::from_stream(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
+}
+
+fn missed(count: u64, as_json: bool) -> String {
+    let text = format!("monitor was too slow and missed {count} lines");
+    if as_json {
+        return serde_json::json!({"@level": "warn", "@message": text, "@module": "agent"}).to_string();
+    }
+    format!("[WARN]  agent: {text}")
 }
 
 fn level(text: &str) -> Result<Level, Error> {
