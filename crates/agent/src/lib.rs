@@ -33,6 +33,7 @@ mod leaf;
 mod local;
 mod md5;
 mod plans;
+mod program;
 mod roots;
 mod sidecar;
 mod storage;
@@ -50,6 +51,7 @@ pub use config::{
 pub use error::Error;
 pub use leaf::Leaf;
 pub use plans::PlanVersion;
+pub use program::{Program, exit_error};
 pub use roots::Roots;
 pub use sidecar::sidecar_id;
 pub use tokens::{TokenKind, Tokens};

@@ -25,6 +25,8 @@ const BODY_LIMIT_BYTES: usize = 64 << 20;
 const IDLE_LIMIT: usize = 8;
 /// A server must answer a blocking query by wait + wait/16; this much longer is a dead server.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long a write may take.
+pub(crate) const WRITE_TIMEOUT: Duration = GRACE;
 
 type Call = dyn Fn(Request<Bytes>) -> Pin<Box<dyn Future<Output = Response<Bytes>> + Send>> + Send + Sync;
 type Sender = http1::SendRequest<Full<Bytes>>;
@@ -39,6 +41,9 @@ pub enum Error {
     /// The server answered, and not with success.
     #[error("Unexpected response code: {} ({})", status.as_u16(), body)]
     Status { status: StatusCode, body: String },
+    /// The same, where Consul's client does not tell what the server said.
+    #[error("Unexpected response code: {}", status.as_u16())]
+    Refused { status: StatusCode },
     #[error("{what}: the answer is not what was expected: {source}")]
     Decode { what: String, source: serde_json::Error },
 }
@@ -46,7 +51,7 @@ pub enum Error {
 impl Error {
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Status { status, .. } => Some(*status),
+            Self::Status { status, .. } | Self::Refused { status } => Some(*status),
             _ => None,
         }
     }
@@ -211,8 +216,13 @@ impl Client {
 
     /// A read that must succeed.
     pub async fn get_raw(&self, path: &str, query: &Query) -> Result<Raw, Error> {
+        self.read(path, query).await?.success()
+    }
+
+    /// A read; any status is an answer.
+    pub async fn read(&self, path: &str, query: &Query) -> Result<Raw, Error> {
         let timeout = GRACE + query.wait.map_or(Duration::ZERO, |wait| wait + wait / 16);
-        self.send(Method::GET, &query.path(path), Bytes::new(), timeout).await?.success()
+        self.send(Method::GET, &query.path(path), Bytes::new(), timeout).await
     }
 
     /// A read that must succeed, decoded.
@@ -228,11 +238,11 @@ impl Client {
     /// A write that must succeed; gives the body.
     pub async fn put<B: Serialize + Sync + ?Sized>(&self, path: &str, body: &B) -> Result<Raw, Error> {
         let bytes = serde_json::to_vec(body).map_err(|source| Error::Decode { what: path.to_owned(), source })?;
-        self.send(Method::PUT, path, bytes.into(), GRACE).await?.success()
+        self.send(Method::PUT, path, bytes.into(), WRITE_TIMEOUT).await?.success()
     }
 }
 
-fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|source| Error::Decode { what: what.to_owned(), source })
 }
 

@@ -12,14 +12,23 @@
 
 mod config_entry;
 mod dial;
+mod event;
 mod http;
+mod kv;
+pub mod lock;
 mod query;
 mod registration;
+pub mod semaphore;
+mod session;
 mod shapes;
+pub mod watch;
 
 pub use config_entry::config_entry_body;
 pub use dial::Tls;
+pub use event::{Event, EventFilter};
 pub use http::{Client, Error, Following, Raw, Server};
+pub use kv::{Condition, KvPair};
 pub use query::{Answer, Query, escape};
 pub use registration::{check_registration, registration};
+pub use session::{KeptSession, NewSession};
 pub use shapes::{AgentService, CatalogNode, ListedIntention, Member};

@@ -25,28 +25,20 @@ impl Query {
         self
     }
 
-    /// `path?index=…&wait=…`
+    /// `path?index=…&wait=…`: in the order of their names and each with its `=`, as Go's clients write them.
     pub fn path(&self, path: &str) -> String {
+        let own = [
+            self.index.map(|index| ("index", index.to_string())),
+            self.hash.clone().map(|hash| ("hash", hash)),
+            self.wait.map(|wait| ("wait", format!("{}ms", wait.as_millis()))),
+        ];
+        let more = self.more.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let mut all: Vec<(&str, String)> = own.into_iter().flatten().chain(more).collect();
+        all.sort_by_key(|(name, _)| *name);
         let mut out = path.to_owned();
-        let mut separator = '?';
-        let mut add = |name: &str, value: &str| {
-            let _ = write!(out, "{separator}{}", escape(name));
-            if !value.is_empty() {
-                let _ = write!(out, "={}", escape(value));
-            }
-            separator = '&';
-        };
-        if let Some(index) = self.index {
-            add("index", &index.to_string());
-        }
-        if let Some(hash) = &self.hash {
-            add("hash", hash);
-        }
-        if let Some(wait) = self.wait {
-            add("wait", &format!("{}ms", wait.as_millis()));
-        }
-        for (name, value) in &self.more {
-            add(name, value);
+        for (at, (name, value)) in all.iter().enumerate() {
+            let separator = if at == 0 { '?' } else { '&' };
+            let _ = write!(out, "{separator}{}={}", escape(name), escape(value));
         }
         out
     }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::flags::{arguments, given, list, on, rest, switch, text, with_server};
 use super::proxy_flags::{Registration, from_flags};
-use super::{Failure, api, runtime};
+use super::{Failure, Outcome, api, connect_ca, expose, runtime};
 use crate::{logging, resident};
 
 /// Consul's way to mark what a long-running command says of itself.
@@ -38,7 +38,16 @@ pub fn command() -> Command {
     Command::new("connect")
         .about("Run the mesh's parts")
         .long_about("Runs the parts that carry traffic between services.")
-        .subcommand(proxy)
+        .subcommands([connect_ca::command(), expose::command(), proxy])
+}
+
+/// The words that only ask.
+pub async fn ask(matches: &ArgMatches) -> Outcome {
+    match matches.subcommand() {
+        Some(("ca", matches)) => connect_ca::run(matches).await,
+        Some(("expose", matches)) => expose::run(matches).await,
+        _ => Err(Failure::usage("Must name one of ca, expose, proxy")),
+    }
 }
 
 /// Runs until told to end.

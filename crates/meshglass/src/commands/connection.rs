@@ -134,6 +134,6 @@ mod tests {
     #[test]
     fn every_request_carries_datacenter_and_consistency() {
         let query = query(&matches(&["--datacenter=dc2", "--stale=true"]), &|_| None);
-        assert_eq!(query.path("/v1/x"), "/v1/x?dc=dc2&stale");
+        assert_eq!(query.path("/v1/x"), "/v1/x?dc=dc2&stale=");
     }
 }

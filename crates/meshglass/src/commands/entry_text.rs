@@ -71,7 +71,7 @@ fn write_object(out: &mut String, object: &Map<String, Value>, depth: usize, key
     if matches!(keys, Keys::Struct) {
         // There is one namespace, so naming it says nothing.
         fields.retain(|(key, value)| {
-            let says_nothing = value.is_null() || value.as_str() == Some("");
+            let says_nothing = (value.is_null() && key.as_str() != "Hosts") || value.as_str() == Some("");
             !says_nothing && (key.as_str() != "Namespace" || **value != "default")
         });
         fields.sort_by_key(|(key, _)| rank(key));

@@ -1,6 +1,7 @@
 //! The flags commands are made of, and how their values are read back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -36,6 +37,11 @@ pub fn number(name: &'static str, help: &'static str) -> Arg {
     text(name, "int", help).value_parser(clap::value_parser!(i64))
 }
 
+/// A whole number that is not negative.
+pub fn unsigned(name: &'static str, help: &'static str) -> Arg {
+    text(name, "uint", help).value_parser(clap::value_parser!(u64))
+}
+
 /// The arguments after the flags.
 pub fn rest(value: &'static str) -> Arg {
     Arg::new("arguments").value_name(value).num_args(0..).hide(true)
@@ -67,11 +73,15 @@ pub fn with_agent(command: Command) -> Command {
 
 /// Those, and the ones of every command that a server answers.
 pub fn with_server(command: Command) -> Command {
-    with_agent(command)
+    with_datacenter(with_agent(command))
         .next_help_heading(HTTP_OPTIONS)
-        .arg(text("datacenter", "value", "The datacenter to ask. Default: the agent's own."))
         .arg(switch("stale", "Let any server answer, not only the leader."))
         .next_help_heading(None)
+}
+
+pub fn with_datacenter(command: Command) -> Command {
+    let datacenter = text("datacenter", "value", "The datacenter to ask. Default: the agent's own.");
+    command.arg(datacenter.help_heading(HTTP_OPTIONS))
 }
 
 pub fn with_namespace(command: Command) -> Command {
@@ -91,6 +101,17 @@ pub fn state(matches: &ArgMatches, name: &str) -> Option<bool> {
 /// The value, unless it is empty or was not given: to Consul these are the same.
 pub fn given<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
     matches.get_one::<String>(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// A duration as Go writes one.
+pub fn duration(matches: &ArgMatches, name: &str, default: Duration) -> Result<Duration, Failure> {
+    let Some(text) = given(matches, name) else { return Ok(default) };
+    // A negative one is as short as none.
+    if text.strip_prefix('-').is_some_and(|text| model::parse_duration(text).is_ok()) {
+        return Ok(Duration::ZERO);
+    }
+    model::parse_duration(text)
+        .map_err(|_| Failure::usage(format!("invalid value \"{text}\" for flag -{name}: parse error")))
 }
 
 pub fn every(matches: &ArgMatches, name: &str) -> Vec<String> {

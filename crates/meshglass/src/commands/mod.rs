@@ -1,26 +1,45 @@
 //! The command line. One file per group of commands; the words, texts and exit codes are Consul's.
 
 mod agent;
+mod archive;
+mod base64;
 mod catalog;
 mod config;
 mod connect;
+mod connect_ca;
 mod connection;
+mod debug;
 mod definitions;
 mod demo;
 mod entry_text;
+mod event;
+mod exec;
+mod expose;
 pub(crate) mod flags;
 mod help;
 mod intention;
 mod json;
+mod keyring;
+mod kv;
+mod kv_transfer;
+mod lock;
+mod maint;
 mod members;
+mod membership;
 mod operate;
+mod operator;
+mod pattern;
 mod proxy_flags;
+mod rtt;
 mod services;
 mod shell;
+mod snapshot;
 mod status_pattern;
 mod table;
+mod terminal;
 mod validate;
 mod version;
+mod watch;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -37,10 +56,9 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 27] = [
-    "acl", "connect ca", "connect envoy", "connect expose", "connect redirect-traffic", "debug", "event", "exec",
-    "force-leave", "join", "keygen", "keyring", "kv", "lock", "login", "logout", "maint", "operator", "peering",
-    "resource", "rtt", "services export", "services exported-services", "snapshot", "tls", "troubleshoot", "watch",
+const LATER: [&str; 11] = [
+    "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
+    "services exported-services", "tls", "troubleshoot",
 ];
 
 /// What a command leaves behind.
@@ -154,17 +172,31 @@ pub fn tree(name: &'static str) -> Command {
         shell::completion_command(),
         config::command(),
         connect::command(),
+        debug::command(),
         demo::command(),
+        event::command(),
+        exec::command(),
+        membership::force_leave_command(),
         operate::info_command(),
         intention::command(),
+        membership::join_command(),
+        keyring::keygen_command(),
+        keyring::keyring_command(),
+        kv::command(),
         operate::leave_command(),
+        lock::command(),
+        maint::command(),
         shell::man_command(),
         members::command(),
         operate::monitor_command(),
+        operator::command(),
         operate::reload_command(),
+        rtt::command(),
         services::command(),
+        snapshot::command(),
         validate::command(),
         version::command(),
+        watch::command(),
     ];
     let root = Command::new(name)
         .about("A service mesh you can see through; speaks Consul's commands, HTTP API and files")
@@ -197,9 +229,10 @@ fn run(root: Command, words: &[String]) -> ExitCode {
         ("connect", Some(("proxy", proxy))) => return or_report(&help, &["connect", "proxy"], connect::run(proxy)),
         ("completion", _) => shell::completion(help.clone(), matches),
         ("man", _) => shell::man(help.clone(), matches),
+        ("keygen", _) => keyring::keygen(),
         ("validate", _) => validate::run(matches),
         ("version", _) => version::run(help.get_name(), matches),
-        _ => asked(name, matches),
+        _ => asked(&help, name, matches),
     };
     match outcome {
         Ok(output) => output.print(),
@@ -213,7 +246,7 @@ fn or_report(help: &Command, path: &[&str], outcome: Result<ExitCode, Failure>) 
 }
 
 /// Commands that ask an agent and print its answer.
-fn asked(name: &str, matches: &ArgMatches) -> Outcome {
+fn asked(root: &Command, name: &str, matches: &ArgMatches) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -222,6 +255,20 @@ fn asked(name: &str, matches: &ArgMatches) -> Outcome {
         match name {
             "catalog" => catalog::run(matches).await,
             "config" => config::run(matches).await,
+            "connect" => connect::ask(matches).await,
+            "debug" => Box::pin(debug::run(matches)).await,
+            "event" => event::run(matches).await,
+            "exec" => exec::run(matches).await,
+            "force-leave" => membership::force_leave(matches).await,
+            "join" => membership::join(matches).await,
+            "keyring" => keyring::keyring(root, matches).await,
+            "kv" => kv::run(matches).await,
+            "lock" => lock::run(matches).await,
+            "maint" => maint::run(matches).await,
+            "operator" => operator::run(matches).await,
+            "rtt" => rtt::run(matches).await,
+            "snapshot" => snapshot::run(matches).await,
+            "watch" => watch::run(matches).await,
             "intention" => intention::run(matches).await,
             "members" => members::run(matches).await,
             "services" => services::run(matches).await,
@@ -286,6 +333,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// The agent this command is about.
 fn api(matches: &ArgMatches) -> Result<Api, Failure> {
     Api::from_flags(matches)
+}
+
+/// The name of the agent's node; that there is one is what long commands make sure of first.
+async fn agent_name(api: &Api) -> Result<String, Failure> {
+    let answer = api.client.get::<serde_json::Value>("/v1/agent/self", &client::Query::default()).await;
+    let own = answer.map_err(Failure::about("Error querying Consul agent"))?.value;
+    Ok(own["Config"]["NodeName"].as_str().unwrap_or_default().to_owned())
 }
 
 /// `open <path>: no such file or directory`, as Go tells it.
