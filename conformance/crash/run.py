@@ -1,5 +1,5 @@
 """A server under load is killed (SIGKILL) at random moments and started again, round after round: every write that was
-answered must be there, no batch may be there in half, and no index may go back.
+answered must be there, no batch may be there in half, and no index may go back. Snapshots are taken all the time.
 
 ROUNDS (default 20) says how often; SEED repeats a run.
 """
@@ -137,7 +137,8 @@ def main(rig):
     http_port, grpc, dns, server, serf = free_ports(5)
     argv = [rig.consul, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={rig.dir}/data", "-bind=127.0.0.1",
             f"-http-port={http_port}", f"-grpc-port={grpc}", f"-dns-port={dns}", f"-server-port={server}",
-            f"-serf-lan-port={serf}", "-serf-wan-port=-1", "-log-level=warn"]
+            f"-serf-lan-port={serf}", "-serf-wan-port=-1", "-log-level=warn",
+            "-hcl", "raft_snapshot_threshold = 40"]
     classes = {"key": (KeyWriter, KEY_WRITERS), "pair": (PairWriter, PAIR_WRITERS), "txn": (TxnWriter, TXN_WRITERS)}
     states = {kind: {f"{kind}-{n}": {"answered": 0, "sent": 0, "refused": ""} for n in range(count)}
               for kind, (_, count) in classes.items()}

@@ -51,7 +51,7 @@ pub enum Storage {
     /// Gone with the process.
     Memory,
     /// A directory of this server alone.
-    Directory(PathBuf),
+    Directory(PathBuf, FileOptions),
     /// A cluster that several servers share.
     Etcd { endpoints: Vec<String>, prefix: String },
 }
@@ -60,9 +60,9 @@ impl Storage {
     async fn open(&self) -> Result<Box<dyn Backend>, Error> {
         match self {
             Self::Memory => Ok(Box::new(Memory::new())),
-            Self::Directory(path) => {
-                let path = path.clone();
-                let opened = tokio::task::spawn_blocking(move || File::open(&path, FileOptions::default()));
+            Self::Directory(path, options) => {
+                let (path, options) = (path.clone(), options.clone());
+                let opened = tokio::task::spawn_blocking(move || File::open(&path, options));
                 let opened = opened.await.map_err(|error| Error::Server(error.to_string()))?;
                 Ok(Box::new(opened?))
             }

@@ -10,6 +10,7 @@ use api::listen::Endpoint;
 use api::tls::ServerTls;
 use model::Node;
 use proxy::Sidecar;
+use store::FileOptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -112,7 +113,12 @@ fn storage(config: &Config) -> Storage {
     if let Some(Etcd { endpoints, prefix }) = config.etcd.clone() {
         return Storage::Etcd { endpoints, prefix };
     }
-    config.data_dir.as_ref().map_or(Storage::Memory, |path| Storage::Directory(path.join(STORE_DIR)))
+    let Some(path) = &config.data_dir else { return Storage::Memory };
+    let mut options = FileOptions::default();
+    if let Some(batches) = config.snapshot_threshold.filter(|batches| *batches > 0) {
+        options.compact_from_batches = batches;
+    }
+    Storage::Directory(path.join(STORE_DIR), options)
 }
 
 /// How the API is served.

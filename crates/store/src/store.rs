@@ -14,7 +14,7 @@ use crate::fact::{Batch, Index};
 use crate::lock_delay::LockDelays;
 use crate::state::State;
 use crate::watch::{Topic, Watches};
-use crate::write::Aftermath;
+use crate::write::{Aftermath, dead};
 
 /// How long a blocking query waits when it does not say.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(300);
@@ -207,6 +207,7 @@ async fn apply_all(store: Weak<Inner>, mut changes: Changes) {
                 }
                 Change::Snapshot(snapshot) => {
                     next = State::from_snapshot(&snapshot);
+                    expired.extend(snapshot.live.as_ref().into_iter().flat_map(|live| dead(&next, live)));
                     everything = true;
                 }
                 Change::Expired(name) if aftermath.take_expired(&name) => {}

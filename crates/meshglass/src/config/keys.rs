@@ -108,6 +108,7 @@ const TABLE: &[(Role, Kind, &str)] = &[
     // Our own: where a server keeps its facts.
     (Used, Texts, "etcd.endpoints"),
     (Used, Text, "etcd.prefix"),
+    (Used, Number, "raft_snapshot_threshold"),
     (Used, Any, "connect.ca_config segments watches"),
     (
         Met,
@@ -155,7 +156,7 @@ const TABLE: &[(Role, Kind, &str)] = &[
         Number,
         "\
         autopilot.max_trailing_logs autopilot.min_quorum performance.raft_multiplier \
-        raft_logstore.wal.segment_size_mb raft_protocol raft_snapshot_threshold raft_trailing_logs",
+        raft_logstore.wal.segment_size_mb raft_protocol raft_trailing_logs",
     ),
     (
         Moot(RPC),

@@ -30,6 +30,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// The cluster that keeps a server's facts instead of the data directory.
     pub etcd: Option<Etcd>,
+    /// Writes after which the log in the data directory gives way to a snapshot.
+    pub snapshot_threshold: Option<u64>,
     pub bind_addr: IpAddr,
     pub advertise_addr: IpAddr,
     pub advertise_addr_wan: IpAddr,

@@ -88,6 +88,7 @@ fn config_of(read: &mut Reading, dev: bool) -> Config {
         tagged_addresses: read.map("tagged_addresses"),
         data_dir: read.data_dir(dev),
         etcd: read.etcd(dev),
+        snapshot_threshold: read.number("raft_snapshot_threshold").and_then(|n| u64::try_from(n).ok()),
         bind_addr: addresses.bind,
         advertise_addr: addresses.advertise,
         advertise_addr_wan: addresses.advertise_wan,

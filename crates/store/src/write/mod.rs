@@ -15,6 +15,6 @@ pub use acl::TokenRequest;
 pub use catalog::{Registration, Removal};
 pub use config_entry::Proposal;
 pub use kv::{KvCondition, KvWrite};
-pub(crate) use session::Aftermath;
+pub(crate) use session::{Aftermath, dead};
 pub use session::{SESSION_TTL_MAX, SESSION_TTL_MIN, session_id};
 pub use txn::{CatalogVerb, KvOp, KvVerb, TxnError, TxnOp, TxnResult};

@@ -1,6 +1,6 @@
 //! Sessions: created over living checks, ended together with all they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,6 +88,12 @@ impl Store {
         };
         self.write(decide).await.map(|_| ())
     }
+}
+
+/// The names of sessions whose time is over by what a backend says of the living: their end was missed.
+pub(crate) fn dead(state: &State, live: &BTreeSet<Arc<str>>) -> Vec<Arc<str>> {
+    let names = state.sessions().filter(|session| !ttl(session).is_zero()).map(|session| lease(&session.id).into());
+    names.filter(|name| !live.contains(name)).collect()
 }
 
 /// The name that lives as long as the session.

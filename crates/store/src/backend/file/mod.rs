@@ -31,11 +31,13 @@ const COMMIT_QUEUE: usize = 4096;
 pub struct FileOptions {
     /// A snapshot is taken when the log is longer than this, and longer than the snapshot before.
     pub compact_from_bytes: u64,
+    /// A snapshot is taken when the log holds this many batches, however short they are.
+    pub compact_from_batches: u64,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { compact_from_bytes: 64 << 20 }
+        Self { compact_from_bytes: 64 << 20, compact_from_batches: u64::MAX }
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Writer {
     compaction: Option<std::thread::JoinHandle<()>>,
     /// The size of the last snapshot.
     snapshot_bytes: Arc<AtomicU64>,
+    /// Batches in the log.
+    batches: u64,
     /// A compaction that fails is tried again when the log is longer than this.
     compact_at: u64,
 }
@@ -48,7 +50,7 @@ impl Writer {
     pub(super) fn new(local: Local, folder: Arc<Folder>, log: Log, options: FileOptions) -> Self {
         let compact_at = options.compact_from_bytes;
         let (draft, snapshot_bytes) = (Draft::new(), Arc::default());
-        Self { local, folder, log, draft, options, compaction: None, snapshot_bytes, compact_at }
+        Self { local, folder, log, draft, options, compaction: None, snapshot_bytes, batches: 0, compact_at }
     }
 
     /// Ends when nobody can commit any more.
@@ -75,7 +77,10 @@ impl Writer {
         }
         if !group.changes.is_empty() {
             match self.log.append(index, &mut self.draft) {
-                Ok(()) => self.local.publish(facts, &group.changes),
+                Ok(()) => {
+                    self.batches += group.changes.len() as u64;
+                    self.local.publish(facts, &group.changes);
+                }
                 Err(error) => group.fail(&Arc::new(error)),
             }
         }
@@ -105,9 +110,11 @@ impl Writer {
     fn compact_if_due(&mut self) {
         let running = self.compaction.as_ref().is_some_and(|thread| !thread.is_finished());
         let due = self.compact_at.max(self.snapshot_bytes.load(Ordering::Relaxed));
-        if running || self.log.is_broken() || self.log.bytes() < due {
+        let full = self.log.bytes() >= due || self.batches >= self.options.compact_from_batches;
+        if running || self.log.is_broken() || !full {
             return;
         }
+        self.batches = 0;
         match self.start_compaction() {
             Ok(()) => self.compact_at = self.options.compact_from_bytes,
             Err(error) => {

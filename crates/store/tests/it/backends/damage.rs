@@ -9,7 +9,7 @@ use store::{Backend, Batch, CommitError, Fact, File, FileError, FileOptions, Key
 use super::facts::{any, kv};
 use super::place::TempDir;
 
-const NEVER: FileOptions = FileOptions { compact_from_bytes: u64::MAX };
+const NEVER: FileOptions = FileOptions { compact_from_bytes: u64::MAX, compact_from_batches: u64::MAX };
 
 fn put(key: &str) -> Batch {
     Batch { puts: vec![kv(key, key.as_bytes())], ..Batch::default() }
@@ -127,7 +127,7 @@ async fn any_bytes_open_or_are_refused() {
 #[tokio::test]
 async fn a_snapshot_is_whole_or_refused_and_its_log_must_be_there() {
     let folder = TempDir::new();
-    let backend = File::open(folder.path(), FileOptions { compact_from_bytes: 500 }).unwrap();
+    let backend = File::open(folder.path(), FileOptions { compact_from_bytes: 500, ..FileOptions::default() }).unwrap();
     for n in 0..60 {
         backend.commit(put(&format!("k{n}"))).await.unwrap();
     }
@@ -159,7 +159,8 @@ async fn a_snapshot_is_whole_or_refused_and_its_log_must_be_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_of_any_moment_holds_what_was_answered_before() {
     let folder = TempDir::new();
-    let backend = Arc::new(File::open(folder.path(), FileOptions { compact_from_bytes: 800 }).unwrap());
+    let backend =
+        Arc::new(File::open(folder.path(), FileOptions { compact_from_bytes: 800, ..FileOptions::default() }).unwrap());
     let (answered, latest) = tokio::sync::watch::channel(0_u64);
     let writing = Arc::clone(&backend);
     let writer = tokio::spawn(async move {
@@ -301,7 +302,8 @@ async fn a_full_disk_refuses_writes_whole_and_takes_them_again_when_there_is_roo
 #[tokio::test]
 async fn a_snapshot_that_finds_no_room_changes_nothing() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let backend = File::open(disk.0.path(), FileOptions { compact_from_bytes: 600 << 10 }).unwrap();
+    let backend =
+        File::open(disk.0.path(), FileOptions { compact_from_bytes: 600 << 10, ..FileOptions::default() }).unwrap();
     let value = vec![1; 10 << 10];
     let mut written = 0;
     while backend.commit(Batch { puts: vec![kv(&written.to_string(), &value)], ..Batch::default() }).await.is_ok() {

@@ -60,7 +60,9 @@ impl Place {
         Ok(match self {
             Self::Memory => Box::new(Memory::new()),
             // Compacts often, so that every test crosses a snapshot.
-            Self::File(folder) => Box::new(File::open(folder.path(), FileOptions { compact_from_bytes: 2000 })?),
+            Self::File(folder) => {
+                Box::new(File::open(folder.path(), FileOptions { compact_from_bytes: 2000, ..FileOptions::default() })?)
+            }
             Self::Etcd(cluster) => Box::new(cluster.open()),
         })
     }
