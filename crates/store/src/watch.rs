@@ -1,6 +1,7 @@
 //! Who waits for what.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::EntryKind;
@@ -76,8 +77,8 @@ pub(crate) struct Watches {
 #[derive(Default)]
 struct Inner {
     waiters: Waiters,
-    /// How many wait for a prefix of keys.
-    prefixes: usize,
+    /// How many wait for prefixes of each length: a key looks for those only.
+    prefixes: BTreeMap<usize, usize>,
     next: u64,
 }
 
@@ -108,7 +109,9 @@ impl Watches {
         inner.next += 1;
         let id = inner.next;
         for topic in topics {
-            inner.prefixes += usize::from(matches!(topic, Topic::KvPrefix(_)));
+            if let Topic::KvPrefix(prefix) = topic {
+                *inner.prefixes.entry(prefix.len()).or_default() += 1;
+            }
             inner.waiters.entry(topic.clone()).or_default().insert(id, notify.clone());
         }
         drop(inner);
@@ -125,11 +128,9 @@ impl Watches {
         let inner = self.lock();
         for topic in topics {
             inner.wake(topic);
-            if let Topic::Kv(key) = topic
-                && inner.prefixes > 0
-            {
-                let ends = key.char_indices().map(|(at, _)| at).chain([key.len()]);
-                ends.for_each(|end| inner.wake(&Topic::KvPrefix(key[..end].into())));
+            if let Topic::Kv(key) = topic {
+                let prefixes = inner.prefixes.range(..=key.len()).filter_map(|(end, _)| key.get(..*end));
+                prefixes.for_each(|prefix| inner.wake(&Topic::KvPrefix(prefix.into())));
             }
         }
     }
@@ -145,7 +146,14 @@ impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         let mut inner = self.watches.lock();
         for topic in self.topics {
-            inner.prefixes -= usize::from(matches!(topic, Topic::KvPrefix(_)));
+            if let Topic::KvPrefix(prefix) = topic
+                && let Entry::Occupied(mut waiting) = inner.prefixes.entry(prefix.len())
+            {
+                *waiting.get_mut() -= 1;
+                if *waiting.get() == 0 {
+                    waiting.remove();
+                }
+            }
             if let Some(waiters) = inner.waiters.get_mut(topic) {
                 waiters.remove(&self.id);
                 if waiters.is_empty() {
@@ -163,10 +171,10 @@ mod tests {
     #[test]
     fn a_waiter_leaves_nothing_behind() {
         let watches = Watches::default();
-        let topics = [Topic::Nodes, Topic::service("Web")];
+        let topics = [Topic::Nodes, Topic::service("Web"), Topic::KvPrefix("a/".into())];
         let waiter = watches.register(&topics);
-        assert_eq!(watches.lock().waiters.len(), 2);
+        assert_eq!((watches.lock().waiters.len(), watches.lock().prefixes.len()), (3, 1));
         drop(waiter);
-        assert!(watches.lock().waiters.is_empty());
+        assert!(watches.lock().waiters.is_empty() && watches.lock().prefixes.is_empty());
     }
 }
