@@ -44,7 +44,7 @@ class Server:
     def __init__(self, rig, name, binary):
         self.rig, self.name = rig, name
         http, server, serf = free_ports(3)
-        hcl = ('disable_update_check = true limits { http_max_conns_per_client = 20000 } '
+        hcl = ('disable_update_check = true limits { http_max_conns_per_client = 10000 } '
                'performance { raft_multiplier = 1 }')
         argv = [binary, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={rig.dir}/{name}", "-bind=127.0.0.1",
                 f"-node={name}", f"-http-port={http}", "-dns-port=-1", f"-server-port={server}", f"-serf-lan-port={serf}",
@@ -135,7 +135,7 @@ def wrk(server, path, clients, seconds, lua=None):
     if "Non-2xx" in done or "Socket errors" in done:
         raise ValueError(done)
     total = int(re.search(r"(\d+) requests in", done).group(1))
-    times = {at: milliseconds(re.search(rf"{at}%\s+(\S+)", done).group(1)) for at in (50, 99)}
+    times = {at: milliseconds(re.search(rf"^\s+{at}%\s+(\S+)", done, re.M).group(1)) for at in (50, 99)}
     rate = float(re.search(r"Requests/sec:\s+(\S+)", done).group(1))
     return {"per CPU second": total / used, "p50 ms": times[50], "p99 ms": times[99], "per second": rate}
 
