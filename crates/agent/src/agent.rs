@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use client::{Client, Query};
-use model::{CheckDefinition, ServiceDefinition, ServiceKind};
+use model::{CheckDefinition, EntryKind, ServiceDefinition, ServiceKind};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -92,6 +92,10 @@ impl Agent {
         agent.spawn(async move { this.follow_proxy_defaults().await });
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.follow_service_defaults().await });
+        for kind in [EntryKind::ServiceRouter, EntryKind::ServiceSplitter, EntryKind::ServiceResolver] {
+            let this = Arc::clone(&agent);
+            agent.spawn(async move { this.follow_traffic(kind).await });
+        }
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.plan_on_change().await });
         let this = Arc::clone(&agent);
@@ -159,6 +163,15 @@ impl Agent {
     async fn follow_service_defaults(&self) {
         follow::<Vec<Value>>(&self.client, "/v1/config/service-defaults", &[], |answer| {
             self.change_central(|central| central.set_service_defaults(&answer.value));
+        })
+        .await;
+    }
+
+    /// Where calls go, by one kind of entry.
+    async fn follow_traffic(&self, kind: EntryKind) {
+        let path = format!("/v1/config/{}", kind.as_str());
+        follow::<Vec<Value>>(&self.client, &path, &[], |answer| {
+            self.change_central(|central| central.set_traffic(kind, &answer.value));
         })
         .await;
     }
