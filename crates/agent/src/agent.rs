@@ -1,5 +1,6 @@
 //! The agent: its parts, and the calls the API makes.
 
+mod gauges;
 mod identity;
 mod registry;
 
@@ -100,6 +101,11 @@ impl Agent {
         agent.spawn(async move { this.plan_on_change().await });
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.reap().await });
+        if !agent.config.push_metrics_to.is_empty() {
+            let this = Arc::clone(&agent);
+            let servers = agent.config.push_metrics_to.clone();
+            agent.spawn(async move { this.config.metrics.push(servers, || this.measure()).await });
+        }
         (agent, refused)
     }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub discard_check_output: bool,
     /// Where the agent says what it did.
     pub metrics: telemetry::Metrics,
+    /// Who is sent them.
+    pub push_metrics_to: Vec<telemetry::PushTo>,
     /// Who may define checks that run programs.
     pub scripts: Scripts,
     /// `unix:///path` or `tcp://address:port`
@@ -84,6 +86,7 @@ impl Config {
             check_output_max_size: CHECK_OUTPUT_MAX_SIZE,
             discard_check_output: false,
             metrics: telemetry::Metrics::default(),
+            push_metrics_to: Vec::new(),
             scripts: Scripts::Nobody,
             docker_host: DOCKER_HOST.to_owned(),
             data_dir: None,

@@ -63,6 +63,12 @@ pub(crate) struct Unsaved {
     pub checks: BTreeSet<String>,
 }
 
+impl Unsaved {
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.checks.is_empty()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     node: String,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceDefinition, ServiceKind, Status};
+use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceDefinition, ServiceKind, Status, Token};
 use tokio::sync::watch;
 
 use super::{Agent, locked};
@@ -13,6 +13,7 @@ use crate::local::State;
 use crate::storage::{Storage, TtlState};
 use crate::sync::{NodeView, Write};
 use crate::syncer::{SERF_HEALTH, own_entries};
+use crate::tokens::TokenKind;
 
 /// The health of one local service: the word Consul has for it, and the checks behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,7 +187,7 @@ impl Agent {
     /// Writes what has changed. What could not be written is tried again with the next change.
     fn save(&self, storage: Option<&Storage>) -> Result<(), Error> {
         let unsaved = std::mem::take(&mut self.state().unsaved);
-        let Some(storage) = storage else { return Ok(()) };
+        let Some(storage) = storage.filter(|_| !unsaved.is_empty()) else { return Ok(()) };
         let mut failed = Ok(());
         for id in unsaved.services {
             let known = self.state().services.get(&id).cloned();
@@ -202,7 +203,9 @@ impl Agent {
                 self.state().unsaved.checks.insert(id);
             }
         }
-        failed
+        failed.and_then(|()| {
+            storage.sync().map_err(|source| Error::Save { what: "registrations in", id: "data_dir".into(), source })
+        })
     }
 
     pub(super) fn changed(&self) {
@@ -241,15 +244,22 @@ impl Agent {
 
     /// With which a write goes to the catalog: the registration's own, else the agent's. `None`: the client's.
     pub(crate) fn token_of(&self, write: &Write) -> Option<String> {
-        let state = self.state();
-        let of_check = |id: &str| state.checks.get(id)?.definition.as_ref().map(|definition| &definition.token);
-        let own = match write {
-            Write::Service(service, _) => state.services.get(&service.id).map(|known| &known.token),
-            Write::Check(check) => of_check(&check.check_id),
-            Write::Node(_) | Write::RemoveService(_) | Write::RemoveCheck(_) => None,
+        let (own, from_file) = {
+            let state = self.state();
+            match write {
+                Write::Service(service, _) => {
+                    state.services.get(&service.id).map(|known| (known.token.clone(), known.from_file))
+                }
+                Write::Check(check) => state
+                    .checks
+                    .get(&check.check_id)
+                    .and_then(|known| Some((known.definition.as_ref()?.token.clone(), known.from_file))),
+                Write::Node(_) | Write::RemoveService(_) | Write::RemoveCheck(_) => None,
+            }
+            .unwrap_or_default()
         };
-        let own = own.filter(|token| !token.0.is_empty()).cloned();
-        Some(own.unwrap_or_else(|| self.tokens.of_agent()).0).filter(|token| !token.is_empty())
+        let of_files = if from_file { self.tokens.get(TokenKind::ConfigFileRegistration) } else { Token::default() };
+        [own, of_files, self.tokens.of_agent()].into_iter().map(|token| token.0).find(|token| !token.is_empty())
     }
 
     /// `enable_tag_override`: the catalog's tags are taken over, the one thing in which it beats the agent.
