@@ -224,6 +224,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::kv::router())
         .merge(v1::session::router())
         .merge(v1::txn::router())
+        .merge(v1::event::router())
         .merge(v1::status::router())
         .merge(v1::coordinate::router())
         .merge(v1::operator::router())

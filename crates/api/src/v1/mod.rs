@@ -6,6 +6,7 @@ pub(crate) mod config;
 pub(crate) mod connect;
 pub(crate) mod coordinate;
 pub(crate) mod discovery_chain;
+pub(crate) mod event;
 pub(crate) mod health;
 pub mod insight;
 pub(crate) mod intention;

@@ -5,6 +5,7 @@ mod ca;
 mod catalog;
 mod config_entry;
 mod entry_rules;
+mod event;
 mod intention;
 mod kv;
 mod operate;
