@@ -77,12 +77,10 @@ fn check(event: &UserEvent) -> Result<(), String> {
 fn go_complaint(pattern: &str, why: &regex_lite::Error) -> String {
     let text = why.to_string();
     let what = match () {
-        () if text.contains("unclosed group") || text.contains("unclosed") && pattern.contains('(') => {
-            "missing closing )"
-        }
-        () if text.contains("unclosed") => "missing closing ]",
-        () if text.contains("unopened") => "unexpected )",
-        () if text.contains("repetition") || text.contains("missing") => "missing argument to repetition operator",
+        () if text.contains("open group without") => "missing closing )",
+        () if text.contains("without matching") => "unexpected )",
+        () if text.contains("class has no closing") || text.contains("unclosed character class") => "missing closing ]",
+        () if text.contains("must be applied to") => "missing argument to repetition operator",
         () => text.as_str(),
     };
     format!("{what}: `{pattern}`")
