@@ -167,10 +167,13 @@ impl Agent {
         let (out, destinations) = {
             let mut state = self.state();
             let out = change(&mut state);
-            let wanted = state.checks.iter().filter_map(|(id, check)| {
-                check.definition.as_ref().map(|definition| (id, check.generation, definition))
-            });
-            locked(&self.runner).reconcile(self, wanted);
+            let mut runner = locked(&self.runner);
+            for id in &state.changed_checks {
+                let check = state.checks.get(id);
+                let wanted = check.and_then(|check| Some((check.generation, check.definition.as_ref()?)));
+                runner.reconcile(self, id, wanted);
+            }
+            state.changed_checks.clear();
             (out, destinations(&state))
         };
         let saved = self.save(storage.as_ref());
