@@ -186,6 +186,30 @@ impl Client {
         }
     }
 
+    /// A request with headers of its own; one of the same name is replaced.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Raw, Error> {
+        let mut request = self.request(&method, path, body)?;
+        let what = self.describe(&method, path);
+        let bad = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
+        for (name, _) in headers {
+            request.headers_mut().remove(*name);
+        }
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|e| bad(e.into()))?;
+            let value = http::HeaderValue::from_str(value).map_err(|e| bad(e.into()))?;
+            request.headers_mut().append(name, value);
+        }
+        let answer = tokio::time::timeout(timeout, self.exchange(request)).await;
+        answer.unwrap_or_else(|late| Err(bad(late.into())))
+    }
+
     /// A read whose answer never ends (logs, events), piece by piece.
     pub async fn follow(&self, path: &str, query: &Query) -> Result<Following, Error> {
         let request = self.request(&Method::GET, &query.path(path), Bytes::new())?;

@@ -19,6 +19,7 @@ use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
 use crate::config::{self, AgentFlags, Config, Etcd};
 use crate::dns_settings;
+use crate::duties::Duties;
 use crate::logging;
 
 /// Why an agent did not start; one line for the terminal.
@@ -32,6 +33,9 @@ pub enum StartError {
     File { what: &'static str, path: String, source: std::io::Error },
     #[error("HTTPS: {0}")]
     Tls(#[from] api::tls::TlsError),
+    /// Of the configuration's `watches`.
+    #[error("{0}")]
+    Watch(String),
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
     #[error(transparent)]
@@ -76,7 +80,13 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.ca_config = config.ca_config.0.clone();
     options.services = config.services.clone();
     options.checks = config.checks.clone();
-    let reloader = Arc::new(Reloader { flags, slot: OnceLock::new(), names: OnceLock::new(), counter: reload });
+    let reloader = Arc::new(Reloader {
+        flags,
+        slot: OnceLock::new(),
+        names: OnceLock::new(),
+        duties: OnceLock::new(),
+        counter: reload,
+    });
     let again = Arc::clone(&reloader);
     options.reload = action(move || {
         let result = again.reload();
@@ -95,6 +105,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
         info!(%address, network = "tcp", "Started HTTP server");
     }
     let pid = PidFile::write(config.pid_file.as_deref())?;
+    let _ = reloader.duties.set(Duties::start(&config, mesh.member()).map_err(StartError::Watch)?);
     let managed = tokio::spawn(managed_proxies(mesh.member().clone(), reloads));
     wait(leaving, &reloader).await?;
     managed.abort();
@@ -247,6 +258,7 @@ struct Reloader {
     flags: AgentFlags,
     slot: OnceLock<Arc<Agent>>,
     names: OnceLock<dns::Server>,
+    duties: OnceLock<Duties>,
     counter: watch::Sender<u64>,
 }
 
@@ -258,6 +270,9 @@ impl Reloader {
         }
         if let Some(names) = self.names.get() {
             names.reload(dns_settings::settings(&config));
+        }
+        if let Some(duties) = self.duties.get() {
+            duties.reload(&config)?;
         }
         let Some(agent) = self.slot.get() else { return Ok(()) };
         let refused = agent.apply_definitions(config.services, config.checks);

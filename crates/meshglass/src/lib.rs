@@ -25,6 +25,7 @@ pub mod demo;
 mod dev;
 mod dns_settings;
 mod dns_view;
+mod duties;
 mod facts;
 pub mod logging;
 mod resident;
