@@ -26,7 +26,7 @@ impl Duties {
         let watches = Watches::start(&config.watches, &member.client)?;
         let executor = (!config.disable_remote_exec).then(|| {
             info!("commands of `exec` are run by this agent");
-            tokio::spawn(agent::serve_remote_exec(member.client.clone().with_token(token), config.node_name.clone()))
+            tokio::spawn(agent::remote_exec::serve(member.client.clone().with_token(token), config.node_name.clone()))
         });
         let watches = Mutex::new((config.watches.clone(), watches));
         Ok(Self { client: member.client.clone(), watches, executor })
