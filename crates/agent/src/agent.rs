@@ -34,7 +34,6 @@ pub use registry::ServiceHealth;
 pub struct Agent {
     config: Config,
     client: Client,
-    tokens: Tokens,
     state: Mutex<State>,
     /// Locked around a change and its writing, so that of two changes the later one stays on disk.
     storage: Mutex<Option<Storage>>,
@@ -69,7 +68,6 @@ impl Agent {
             opened.inspect_err(|error| tracing::error!("{}: {error}; nothing is kept", folder.display())).ok()
         });
         let agent = Arc::new(Self {
-            tokens: Tokens::open(config.tokens.clone(), config.data_dir.as_deref().filter(|_| config.persist_tokens)),
             state: Mutex::new(State::new(&config)),
             storage: Mutex::new(storage),
             config,
@@ -122,7 +120,7 @@ impl Agent {
     }
 
     pub fn tokens(&self) -> &Tokens {
-        &self.tokens
+        &self.config.tokens
     }
 
     // --- plans

@@ -14,6 +14,7 @@ use api::listen::{Endpoint, Limits, Listener, SocketAccess};
 use api::policy::Policy;
 use api::server::{Identity, ServerState};
 use api::tls::ServerTls;
+use api::{Access, AclConfig};
 use axum::Router;
 use client::Client;
 use insight::Insight;
@@ -100,6 +101,10 @@ pub struct Options {
     pub entries: Vec<ConfigEntry>,
     /// What the first root of the certificate authority is made by.
     pub ca_config: OpaqueMap,
+    /// None: no access control.
+    pub acl: Option<AclConfig>,
+    /// What is set of keys and sessions.
+    pub kv: api::server::Limits,
     /// What the definition files say at the start.
     pub services: Vec<ServiceDefinition>,
     pub checks: Vec<CheckDefinition>,
@@ -126,6 +131,8 @@ impl Options {
             prometheus: false,
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
+            acl: None,
+            kv: api::server::Limits::default(),
             services: Vec::new(),
             checks: Vec::new(),
         }
@@ -152,6 +159,7 @@ pub struct Member {
 pub struct Mesh {
     first: Member,
     store: Store,
+    access: Access,
     insight: Arc<Insight>,
     server: Router,
     logs: Logs,
@@ -182,7 +190,7 @@ impl Mesh {
             return Err(Error::Definition(refused));
         }
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
-        let agent_state = agent_state(&agent, &insight, &options);
+        let agent_state = agent_state(&agent, &state.access, &insight, &options);
         let router = api::App::new(options.dev)
             .with_policy(options.policy)
             .measured(options.agent.metrics.clone())
@@ -199,7 +207,17 @@ impl Mesh {
             .map(|listener| tokio::spawn(serve(listener, router.clone(), stopping.clone())))
             .collect();
         let first = Member { agent, client: api::in_process(router) };
-        Ok(Self { first, store: state.store, insight, server, logs: options.logs, http, stop, serving })
+        Ok(Self {
+            first,
+            store: state.store,
+            access: state.access,
+            insight,
+            server,
+            logs: options.logs,
+            http,
+            stop,
+            serving,
+        })
     }
 
     /// Another node's agent in this process: its own local state, the same servers.
@@ -209,7 +227,7 @@ impl Mesh {
         let servers = api::App::new(false).merge(self.server.clone()).into_router();
         let agent = Agent::start(options.agent.clone(), api::in_process(servers));
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
-        let routes = api::agent::router(agent_state(&agent, &self.insight, &options));
+        let routes = api::agent::router(agent_state(&agent, &self.access, &self.insight, &options));
         let router = api::App::new(true).merge(self.server.clone()).merge(routes).into_router();
         Ok(Member { agent, client: api::in_process(router) })
     }
@@ -284,15 +302,17 @@ fn identity(options: &Options) -> Identity {
         server_port: config.server_port.unwrap_or(8300),
         default_allow: config.default_policy == model::Action::Allow,
         ca_config: options.ca_config.clone(),
-        ..Identity::default()
+        limits: options.kv,
+        acl: options.acl.clone(),
     }
 }
 
-fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) -> AgentState {
+fn agent_state(agent: &Arc<Agent>, access: &Access, insight: &Arc<Insight>, options: &Options) -> AgentState {
     let insight = Arc::clone(insight);
     let (leaving, left) = (Arc::clone(agent), options.left.clone());
     AgentState {
         agent: Arc::clone(agent),
+        access: access.clone(),
         report: Arc::new(move |report| insight.ingest(&report, now_ms())),
         reload: options.reload.clone(),
         leave: action(move || {

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::access;
 use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
 use crate::config::{self, AgentFlags, Config, Etcd};
@@ -78,6 +79,8 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.prometheus = !config.telemetry.prometheus_retention_time.is_zero();
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
+    options.acl = access::control(&config, &options.agent.tokens);
+    options.kv.key_list_policy = config.acl.enable_key_list_policy;
     options.services = config.services.clone();
     options.checks = config.checks.clone();
     let reloader = Arc::new(Reloader {
@@ -205,6 +208,8 @@ fn agent_config(config: &Config) -> agent::Config {
         scripts: config.scripts,
         docker_host: config.docker_host.clone(),
         data_dir: config.data_dir.clone(),
+        acl_enabled: config.acl.enabled,
+        tokens: access::tokens(config),
         ..agent::Config::new(node)
     }
 }

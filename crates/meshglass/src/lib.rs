@@ -17,6 +17,7 @@
 //! # });
 //! ```
 
+mod access;
 mod arguments;
 pub mod assemble;
 pub mod commands;

@@ -261,8 +261,8 @@ impl Agent {
             }
             .unwrap_or_default()
         };
-        let of_files = if from_file { self.tokens.get(TokenKind::ConfigFileRegistration) } else { Token::default() };
-        [own, of_files, self.tokens.of_agent()].into_iter().map(|token| token.0).find(|token| !token.is_empty())
+        let of_files = if from_file { self.config.tokens.get(TokenKind::ConfigFileRegistration) } else { Token::default() };
+        [own, of_files, self.config.tokens.of_agent()].into_iter().map(|token| token.0).find(|token| !token.is_empty())
     }
 
     /// `enable_tag_override`: the catalog's tags are taken over, the one thing in which it beats the agent.

@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 
 pub use monitor::LogLine;
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::request::prefix;
 
@@ -39,6 +40,7 @@ pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>
 #[derive(Clone)]
 pub struct AgentState {
     pub agent: Arc<Agent>,
+    pub access: Access,
     /// Takes what a sidecar reports once a second.
     pub report: Arc<dyn Fn(telemetry::Report) + Send + Sync>,
     /// Reads the files again. An error is its text.

@@ -1,5 +1,6 @@
 //! One module for each word after `/v1/`.
 
+pub(crate) mod acl;
 pub mod agent;
 pub(crate) mod catalog;
 pub(crate) mod config;

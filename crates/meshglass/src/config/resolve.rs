@@ -77,6 +77,7 @@ pub(super) fn settings(given: Given, dev: bool) -> Result<Settings, ConfigError>
 fn config_of(read: &mut Reading, dev: bool) -> Config {
     let addresses = read.addresses(dev);
     let client = read.client_addresses();
+    let acl = read.acl();
     let server = read.boolean("server").unwrap_or(dev);
     Config {
         dev,
@@ -126,8 +127,8 @@ fn config_of(read: &mut Reading, dev: bool) -> Config {
         max_query_time: read.duration("max_query_time", MAX_QUERY_TIME),
         session_ttl_min: read.duration("session_ttl_min", Duration::ZERO),
         disable_remote_exec: read.boolean("disable_remote_exec").unwrap_or(true),
-        default_intention_policy: read.default_policy(),
-        acl: read.acl(),
+        default_intention_policy: read.default_policy(&acl),
+        acl,
         dns_config: read.dns(),
         telemetry: read.telemetry(),
         services: Vec::new(),
@@ -293,8 +294,10 @@ impl Reading {
         }
     }
 
-    fn default_policy(&mut self) -> Action {
-        self.policy_word("default_intention_policy")
+    /// Unless it is said the default of access control holds for calls too.
+    fn default_policy(&mut self, acl: &Acl) -> Action {
+        let path = "default_intention_policy";
+        if acl.enabled && self.text(path).is_empty() { acl.default_policy } else { self.policy_word(path) }
     }
 
     fn acl(&mut self) -> Acl {

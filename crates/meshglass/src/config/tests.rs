@@ -157,8 +157,7 @@ fn tcp(address: &str) -> Endpoint {
 #[test]
 fn what_protects_is_not_ignored() {
     for (hcl, words) in [
-        ("acl { enabled = true }", "-hcl[0]:1:7: acl.enabled is set, but access control is not there yet"),
-        ("acl_datacenter = \"dc1\"", "acl.enabled is set"),
+        ("acl { default_policy = \"perhaps\" }", "acl.default_policy: expected allow or deny, got \"perhaps\""),
         ("connect { ca_provider = \"vault\" }", "only the built-in authority"),
         ("auto_config { enabled = true }", "auto_config.enabled is set"),
         ("http_config { allow_write_http_from = [\"127.0.0.1\"] }", "invalid cidr: 127.0.0.1"),
@@ -277,6 +276,18 @@ fn one_server_on_its_own_starts_from_a_clusters_files() {
 }
 
 #[test]
+fn access_control_decides_over_calls_too_unless_it_is_said() {
+    let deny = "acl { enabled = true default_policy = \"deny\" tokens { master = \"m\" } }";
+    let config = dev(deny).0;
+    assert!(config.acl.enabled && config.acl.tokens.initial_management.is_some());
+    assert_eq!(config.default_intention_policy, model::Action::Deny);
+    let config = dev(&format!("{deny} default_intention_policy = \"allow\"")).0;
+    assert_eq!(config.default_intention_policy, model::Action::Allow);
+    assert_eq!(dev("acl { default_policy = \"deny\" }").0.default_intention_policy, model::Action::Allow);
+    assert!(dev("acl_datacenter = \"dc1\"").0.acl.enabled);
+}
+
+#[test]
 fn secrets_reach_no_message() {
     let secret = "c2VjcmV0LXNlY3JldC0xMg==";
     let hcl = format!(
@@ -285,8 +296,6 @@ fn secrets_reach_no_message() {
          acl_token = \"{secret}\"\n\
          connect {{ ca_config {{ private_key = \"{secret}\" }} }} bogus = 1"
     );
-    assert!(!refused(&hcl).contains(secret));
-    let hcl = hcl.replace("bogus = 1", "acl { enabled = true }");
     assert!(!refused(&hcl).contains(secret));
     let (config, warnings) = dev(&format!("encrypt = \"{secret}\" acl_token = \"{secret}\""));
     assert!(!format!("{config:?}{warnings:?}{}", config.debug).contains(secret));

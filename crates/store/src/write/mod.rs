@@ -12,7 +12,7 @@ mod operate;
 mod session;
 mod txn;
 
-pub use acl::TokenRequest;
+pub use acl::{TokenRequest, check_auth_method};
 pub use catalog::{Registration, Removal};
 pub use config_entry::Proposal;
 pub use kv::{KvCondition, KvWrite};
