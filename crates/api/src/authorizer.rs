@@ -67,12 +67,17 @@ impl Authorizer {
         if self.may(resource, name, right) { Ok(()) } else { Err(Error::PermissionDenied) }
     }
 
+    /// Notes that something was left out.
+    pub fn note_if(&self, left_out: bool) {
+        if let Some(granted) = self.0.as_ref().filter(|_| left_out) {
+            granted.filtered.note();
+        }
+    }
+
     /// Whether something is shown in a list; what is not is noted.
     pub fn sees(&self, resource: Resource, name: &str) -> bool {
         let sees = self.may(resource, name, Right::Read);
-        if let Some(granted) = self.0.as_ref().filter(|_| !sees) {
-            granted.filtered.note();
-        }
+        self.note_if(!sees);
         sees
     }
 

@@ -185,6 +185,8 @@ impl ServerState {
     /// The state to answer from and the index to answer with, once they are newer than what the client knows.
     pub(crate) async fn read(&self, options: &QueryOptions, topics: &[Topic]) -> Result<(Arc<State>, u64), Error> {
         self.admit(options)?;
+        // A token that nobody knows is told so at once.
+        self.authorizer(options)?;
         let state = self.store.block(topics, options.index, options.wait).await;
         let index = state.index_of(topics);
         Ok((state, index))

@@ -13,6 +13,7 @@ use serde_json::Value;
 use store::{CaRoot, Stored, Topic};
 
 use crate::authority::Terms;
+use crate::authorizer::{Resource, Right};
 use crate::error::Error;
 use crate::json::Shape::{self, Any, Object};
 use crate::query_options::QueryOptions;
@@ -117,6 +118,7 @@ struct Configuration<'a> {
 
 async fn configuration(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     server.admit(&options)?;
+    server.authorizer(&options)?.check(Resource::Operator, "", Right::Read)?;
     let state = server.store.state();
     let config = state.ca_config().ok_or_else(no_authority)?;
     response::json(&Configuration {

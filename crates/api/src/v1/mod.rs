@@ -14,6 +14,7 @@ pub(crate) mod intention;
 pub(crate) mod internal;
 pub(crate) mod kv;
 pub(crate) mod operator;
+mod rights;
 pub(crate) mod selectors;
 pub(crate) mod session;
 pub mod shapes;
