@@ -4,6 +4,7 @@ mod gauges;
 mod identity;
 mod registry;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ pub struct Agent {
     intentions: Intentions,
     plans: Plans,
     replan: Notify,
+    resync: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -80,6 +82,7 @@ impl Agent {
             intentions: Intentions::default(),
             plans: Plans::default(),
             replan: Notify::new(),
+            resync: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
         let refused = agent.restore(services, checks);
@@ -119,6 +122,16 @@ impl Agent {
         &self.client
     }
 
+    /// Compares everything with the catalog again: what was refused may be allowed now.
+    pub fn sync_all(&self) {
+        self.resync.store(true, Ordering::Relaxed);
+        self.changed();
+    }
+
+    pub(crate) fn take_resync(&self) -> bool {
+        self.resync.swap(false, Ordering::Relaxed)
+    }
+
     pub fn tokens(&self) -> &Tokens {
         &self.config.tokens
     }
@@ -150,24 +163,39 @@ impl Agent {
     // --- following the servers
 
     async fn follow_roots(&self) {
-        follow::<Value>(&self.client, "/v1/connect/ca/roots", &[], |answer| {
-            self.roots.send_replace(Some(Roots::new(answer.index, answer.value)));
-            self.replan();
-        })
+        follow::<Value>(
+            || self.acting(),
+            "/v1/connect/ca/roots",
+            &[],
+            |answer| {
+                self.roots.send_replace(Some(Roots::new(answer.index, answer.value)));
+                self.replan();
+            },
+        )
         .await;
     }
 
     async fn follow_proxy_defaults(&self) {
-        follow::<Vec<Value>>(&self.client, "/v1/config/proxy-defaults", &[], |answer| {
-            self.change_central(|central| central.set_proxy_defaults(&answer.value));
-        })
+        follow::<Vec<Value>>(
+            || self.acting(),
+            "/v1/config/proxy-defaults",
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_proxy_defaults(&answer.value));
+            },
+        )
         .await;
     }
 
     async fn follow_service_defaults(&self) {
-        follow::<Vec<Value>>(&self.client, "/v1/config/service-defaults", &[], |answer| {
-            self.change_central(|central| central.set_service_defaults(&answer.value));
-        })
+        follow::<Vec<Value>>(
+            || self.acting(),
+            "/v1/config/service-defaults",
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_service_defaults(&answer.value));
+            },
+        )
         .await;
     }
 
@@ -227,19 +255,23 @@ impl Agent {
         self.shutdown();
         let node = &self.config.node;
         let body = json!({"Datacenter": node.datacenter, "Node": node.node});
-        self.client.put("/v1/catalog/deregister", &body).await?;
+        self.acting().put("/v1/catalog/deregister", &body).await?;
         Ok(())
     }
 
     /// Waits until the catalog has this node and the roots are known: then the agent can serve.
     pub async fn ready(&self) -> Result<(), Error> {
         self.roots(0, Duration::ZERO).await?;
+        // The agent may not be allowed to see its node, or to write it; that can be mended while it runs.
+        if self.config.acl_enabled {
+            return Ok(());
+        }
         let path = format!("/v1/catalog/node/{}", crate::follow::segment(&self.config.node.node));
         let deadline = tokio::time::Instant::now() + identity::FIRST_ANSWER;
         let mut index = 0;
         loop {
             let query = Query::blocking(index, Duration::from_secs(1));
-            let answer = self.client.get::<Value>(&path, &query).await?;
+            let answer = self.acting().get::<Value>(&path, &query).await?;
             if answer.value.get("Node").is_some_and(Value::is_object) {
                 return Ok(());
             }

@@ -94,6 +94,11 @@ impl Tokens {
         self.or_default(TokenKind::Dns)
     }
 
+    /// That of registrations in files: the default one when there is none.
+    pub fn of_files(&self) -> Token {
+        self.or_default(TokenKind::ConfigFileRegistration)
+    }
+
     /// Whether a secret is good on this agent alone.
     pub fn is_recovery(&self, secret: &Token) -> bool {
         !secret.0.is_empty() && self.get(TokenKind::AgentRecovery) == *secret

@@ -106,6 +106,16 @@ impl Access {
         on.authorizer(&on.secret(&on.config.tokens.of_dns()))
     }
 
+    /// Another number whenever what a DNS question may see may have become something else.
+    pub fn dns_revision(&self) -> u64 {
+        use std::hash::{Hash as _, Hasher as _};
+        let Some(on) = &self.0 else { return 0 };
+        let mut hasher = std::hash::DefaultHasher::new();
+        on.config.tokens.of_dns().0.hash(&mut hasher);
+        on.store.state().index_of(&[Topic::AclTokens, Topic::AclPolicies, Topic::AclRoles]).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The token itself.
     pub(crate) fn token(&self, options: &QueryOptions) -> Result<Stored<AclToken>, Error> {
         let on = self.0.as_ref().ok_or(Error::AclDisabled)?;

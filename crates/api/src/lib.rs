@@ -38,6 +38,7 @@ pub mod v1;
 
 pub use access::{Access, AclConfig};
 pub use app::{App, in_process};
+pub use authorizer::{Authorizer, Resource, Right};
 
 pub use error::Error;
 pub use filter::{Field, Filter};

@@ -238,6 +238,10 @@ impl Mesh {
     }
 
     /// The facts, for what serves them in another language than HTTP.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -337,7 +341,7 @@ fn insight_state(state: &ServerState, insight: &Arc<Insight>) -> InsightState {
         let store = store.clone();
         async move { facts::services(&store.state()) }
     };
-    InsightState::new(Arc::clone(insight), &state.datacenter, catalog)
+    InsightState::new(Arc::clone(insight), &state.datacenter, catalog).with_access(state.access.clone())
 }
 
 fn now_ms() -> u64 {

@@ -98,7 +98,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     let mesh = Mesh::start(options).await?;
     let agent = Arc::clone(&mesh.member().agent);
     let _ = reloader.slot.set(Arc::clone(&agent));
-    let names = dns_settings::serve(&config, mesh.store())?;
+    let names = dns_settings::serve(&config, mesh.store(), mesh.access())?;
     print!("{}", banner(&config, mesh.http_addr(), names.addresses().first().copied()));
     let _ = reloader.names.set(names);
     for warning in warnings {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Access;
 use dns::Name;
 use store::Store;
 
@@ -9,8 +10,8 @@ use crate::config::Config;
 use crate::dns_view::Catalog;
 
 /// Serves DNS wherever the configuration says; nowhere when its port is switched off.
-pub fn serve(config: &Config, store: &Store) -> Result<dns::Server, dns::Error> {
-    dns::Server::start(&config.dns, settings(config), Arc::new(Catalog::new(store.clone())))
+pub fn serve(config: &Config, store: &Store, access: &Access) -> Result<dns::Server, dns::Error> {
+    dns::Server::start(&config.dns, settings(config), Arc::new(Catalog::new(store.clone(), access.clone())))
 }
 
 pub fn settings(config: &Config) -> dns::Config {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
+use client::Client;
 use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceDefinition, ServiceKind, Status, Token};
 use tokio::sync::watch;
 
@@ -181,7 +182,7 @@ impl Agent {
         self.intentions.reconcile(self, &destinations);
         for destination in &destinations {
             // Asked for now, there when the sidecar comes.
-            let _ = self.leaves.watch(self, destination);
+            let _ = self.leaves.watch(self, destination, &Token::default());
         }
         self.changed();
         saved.map(|()| out)
@@ -245,24 +246,49 @@ impl Agent {
         NodeView { node: Some(self.config.node.clone()), services, checks }
     }
 
-    /// With which a write goes to the catalog: the registration's own, else the agent's. `None`: the client's.
+    /// A client that acts as the agent itself.
+    pub(crate) fn acting(&self) -> Client {
+        self.with(self.config.tokens.of_agent())
+    }
+
+    /// A client with the rights of whoever registered the service, or its proxy, here; for one that is not of this
+    /// agent with those of `asker`.
+    pub(crate) fn speaking_for(&self, service: &str, asker: &Token) -> Client {
+        let state = self.state();
+        let mut own = state.services.values().filter(|known| known.service.identity_name() == service);
+        let own = own.find(|known| !known.token.0.is_empty()).map(|known| known.token.clone());
+        drop(state);
+        let token = own.unwrap_or_else(|| asker.clone());
+        self.with(if token.0.is_empty() { self.config.tokens.get(TokenKind::Default) } else { token })
+    }
+
+    fn with(&self, token: Token) -> Client {
+        self.client.clone().with_token(Some(token.0).filter(|token| !token.is_empty()))
+    }
+
+    /// With which a write goes to the catalog: a registration's own rights, else those that files have, else the default
+    /// ones; the agent's for its node and for what it removes.
     pub(crate) fn token_of(&self, write: &Write) -> Option<String> {
-        let (own, from_file) = {
-            let state = self.state();
-            match write {
-                Write::Service(service, _) => {
-                    state.services.get(&service.id).map(|known| (known.token.clone(), known.from_file))
-                }
-                Write::Check(check) => state
-                    .checks
-                    .get(&check.check_id)
-                    .and_then(|known| Some((known.definition.as_ref()?.token.clone(), known.from_file))),
-                Write::Node(_) | Write::RemoveService(_) | Write::RemoveCheck(_) => None,
-            }
-            .unwrap_or_default()
+        let tokens = &self.config.tokens;
+        let state = self.state();
+        let of_check = |id: &str| {
+            let check = state.checks.get(id)?;
+            Some((check.definition.as_ref()?.token.clone(), check.from_file))
         };
-        let of_files = if from_file { self.config.tokens.get(TokenKind::ConfigFileRegistration) } else { Token::default() };
-        [own, of_files, self.config.tokens.of_agent()].into_iter().map(|token| token.0).find(|token| !token.is_empty())
+        let own = match write {
+            Write::Service(service, _) => {
+                state.services.get(&service.id).map(|known| (known.token.clone(), known.from_file))
+            }
+            Write::Check(check) => of_check(&check.check_id),
+            Write::Node(_) | Write::RemoveService(_) | Write::RemoveCheck(_) => None,
+        };
+        let token = match own {
+            None => tokens.of_agent(),
+            Some((token, _)) if !token.0.is_empty() => token,
+            Some((_, true)) => tokens.of_files(),
+            Some((_, false)) => tokens.get(TokenKind::Default),
+        };
+        Some(token.0).filter(|token| !token.is_empty())
     }
 
     /// `enable_tag_override`: the catalog's tags are taken over, the one thing in which it beats the agent.

@@ -8,6 +8,7 @@ mod host;
 mod metrics;
 mod monitor;
 mod node;
+mod rights;
 mod services;
 mod shapes;
 mod token;
@@ -94,7 +95,8 @@ pub fn router(state: AgentState) -> Router {
     ] {
         router = prefix(router, path, route);
     }
-    router.with_state(state)
+    let guard = axum::middleware::from_fn_with_state(state.clone(), rights::guard);
+    router.route_layer(guard).with_state(state)
 }
 
 /// A body that is no definition.

@@ -154,6 +154,7 @@ async fn configure(
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
+    server.authorizer(&options)?.check(Resource::Operator, "", Right::Write)?;
     let wire: ConfigurationWire = crate::json::decode(&body, &CONFIGURATION, "structs.CAConfiguration")
         .map_err(|why| Error::BadRequest(format!("Request decode failed: {why}")))?;
     if wire.provider != "consul" {
@@ -205,6 +206,7 @@ async fn sign(
     let refused = |error: ca::Error| Error::Refused(error.to_string());
     let now = SystemTime::now();
     let leaf = authority.sign(&wire.csr, &terms, now).map_err(refused)?;
+    server.authorizer(&options)?.check(Resource::Service, &leaf.service, Right::Write)?;
     server.prune_roots(now).await?;
     response::json(&Signed {
         serial_number: &leaf.serial,
