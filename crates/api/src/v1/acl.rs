@@ -102,6 +102,11 @@ fn nothing(index: u64) -> Response {
     response::with_index(StatusCode::NOT_FOUND.into_response(), index, true)
 }
 
+/// A policy or a token that is not there, with an index to wait on.
+fn unknown(index: u64) -> Response {
+    response::with_index(Error::AclNotFound.into_response(), index, true)
+}
+
 /// There is one datacenter, so nothing is copied between several.
 async fn replication(State(server): State<ServerState>, _: QueryOptions) -> Result<Response, Error> {
     const NEVER: &str = "0001-01-01T00:00:00Z";

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use store::Topic;
 
 use super::shapes::{PolicyShape, PolicyStub};
-use super::{agreed, check_id, decode, demand, missing};
+use super::{agreed, check_id, decode, demand, missing, unknown};
 use crate::authorizer::Right;
 use crate::error::Error;
 use crate::json::Shape::{self, Any, Object};
@@ -64,8 +64,10 @@ pub(super) async fn read(
     demand(&server, &options, Right::Read)?;
     check_id(&id, "policy")?;
     let (state, index) = server.read(&options, &[Topic::AclPolicies]).await?;
-    let policy = state.acl_policy(&id).ok_or(Error::AclNotFound)?;
-    response::indexed(index, &PolicyShape::from(policy))
+    match state.acl_policy(&id) {
+        Some(policy) => response::indexed(index, &PolicyShape::from(policy)),
+        None => Ok(unknown(index)),
+    }
 }
 
 pub(super) async fn read_by_name(
@@ -79,8 +81,10 @@ pub(super) async fn read_by_name(
     }
     demand(&server, &options, Right::Read)?;
     let (state, index) = server.read(&options, &[Topic::AclPolicies]).await?;
-    let policy = state.acl_policy_by_name(&name).ok_or(Error::AclNotFound)?;
-    response::indexed(index, &PolicyShape::from(policy))
+    match state.acl_policy_by_name(&name) {
+        Some(policy) => response::indexed(index, &PolicyShape::from(policy)),
+        None => Ok(unknown(index)),
+    }
 }
 
 pub(super) async fn create(

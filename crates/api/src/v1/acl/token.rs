@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::{Stored, TokenRequest, Topic};
 
 use super::shapes::{TokenShape, parse_rfc3339};
-use super::{LINKS, NODE_IDENTITIES, SERVICE_IDENTITIES, agreed, check_id, decode, demand, missing};
+use super::{LINKS, NODE_IDENTITIES, SERVICE_IDENTITIES, agreed, check_id, decode, demand, missing, unknown};
 use crate::access::now;
 use crate::authorizer::{Resource, Right};
 use crate::error::Error;
@@ -170,7 +170,9 @@ pub(super) async fn read(
     let authorizer = demand(&server, &options, Right::Read)?;
     check_id(&accessor, "token")?;
     let (state, index) = server.read(&options, &[Topic::AclTokens]).await?;
-    let token = state.acl_token(&accessor).filter(|token| !token.is_expired(now())).ok_or(Error::AclNotFound)?;
+    let Some(token) = state.acl_token(&accessor).filter(|token| !token.is_expired(now())) else {
+        return Ok(unknown(index));
+    };
     match authorizer.may(Resource::Acl, "", Right::Write) {
         true => response::indexed(index, &TokenShape::whole(&token)),
         false => response::indexed(index, &TokenShape::hidden(&token)),
