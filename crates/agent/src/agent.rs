@@ -202,9 +202,14 @@ impl Agent {
     /// Where calls go, by one kind of entry.
     async fn follow_traffic(&self, kind: EntryKind) {
         let path = format!("/v1/config/{}", kind.as_str());
-        follow::<Vec<Value>>(&self.client, &path, &[], |answer| {
-            self.change_central(|central| central.set_traffic(kind, &answer.value));
-        })
+        follow::<Vec<Value>>(
+            || self.acting(),
+            &path,
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_traffic(kind, &answer.value));
+            },
+        )
         .await;
     }
 

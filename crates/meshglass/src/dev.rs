@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
-use agent::{Agent, TokenKind};
+use agent::Agent;
 use api::listen::Endpoint;
 use api::tls::ServerTls;
-use model::{Node, Token};
+use model::Node;
 use proxy::Sidecar;
 use store::FileOptions;
 use tokio::signal::unix::{SignalKind, signal};
@@ -203,8 +203,6 @@ fn agent_config(config: &Config) -> agent::Config {
         push_metrics_to: metric_servers(&config.telemetry),
         check_output_max_size: config.check_output_max_size,
         discard_check_output: config.discard_check_output,
-        tokens: agent_tokens(&config.acl.tokens),
-        persist_tokens: config.acl.enable_token_persistence,
         scripts: config.scripts,
         docker_host: config.docker_host.clone(),
         data_dir: config.data_dir.clone(),
@@ -220,19 +218,6 @@ fn metric_servers(telemetry: &config::Telemetry) -> Vec<telemetry::PushTo> {
     let tags = || telemetry.dogstatsd_tags.clone();
     let dog = given(&telemetry.dogstatsd_addr).map(|address| telemetry::PushTo::DogStatsD(address, tags()));
     statsd.into_iter().chain(dog).collect()
-}
-
-fn agent_tokens(tokens: &config::AclTokens) -> BTreeMap<TokenKind, Token> {
-    let given = [
-        (TokenKind::Default, &tokens.default),
-        (TokenKind::Agent, &tokens.agent),
-        (TokenKind::AgentRecovery, &tokens.agent_recovery),
-        (TokenKind::Replication, &tokens.replication),
-        (TokenKind::ConfigFileRegistration, &tokens.config_file_service_registration),
-        (TokenKind::Dns, &tokens.dns),
-    ];
-    let token = |secret: &config::Secret| Token(secret.expose().to_owned());
-    given.into_iter().filter_map(|(kind, secret)| Some((kind, secret.as_ref().map(token)?))).collect()
 }
 
 fn banner(config: &Config, http: Option<SocketAddr>, dns: Option<SocketAddr>) -> String {

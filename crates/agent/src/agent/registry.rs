@@ -266,8 +266,8 @@ impl Agent {
         self.client.clone().with_token(Some(token.0).filter(|token| !token.is_empty()))
     }
 
-    /// With which a write goes to the catalog: a registration's own rights, else those that files have, else the default
-    /// ones; the agent's for its node and for what it removes.
+    /// With which a write goes to the catalog: a registration's own token, else that of files, else the default one;
+    /// the agent's for its node and for what it removes.
     pub(crate) fn token_of(&self, write: &Write) -> Option<String> {
         let tokens = &self.config.tokens;
         let state = self.state();
