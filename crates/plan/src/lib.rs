@@ -22,7 +22,6 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-mod balance;
 pub mod chain;
 mod compile;
 mod hash;
@@ -32,7 +31,6 @@ pub mod merge;
 mod plan;
 mod recording;
 mod route;
-mod upstream;
 
 pub use compile::compile;
 pub use hash::content_hash;

@@ -203,11 +203,12 @@ struct Targets {
 
 impl Targets {
     fn set(&mut self, targets: &BTreeMap<TargetId, Arc<Target>>) {
-        // What is known of their instances stays until the plan before this one is not served any more.
+        let shared = &self.shared;
         self.running.retain(|id, running| {
             let kept = targets.contains_key(id);
             if !kept {
                 running.stop();
+                shared.known.borrow_mut().endpoints.remove(id);
             }
             kept
         });

@@ -30,7 +30,6 @@ mod follow;
 mod forward;
 mod hashing;
 mod headers;
-mod hold;
 mod io;
 mod limits;
 mod matching;

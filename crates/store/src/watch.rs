@@ -36,7 +36,6 @@ pub enum Topic {
     Sessions,
     Session(Arc<str>),
     NodeSessions(Arc<str>),
-    Events,
     Coordinates,
     AclTokens,
     AclPolicies,

@@ -8,7 +8,6 @@ mod host;
 mod metrics;
 mod monitor;
 mod node;
-mod rights;
 mod services;
 mod shapes;
 mod token;
@@ -25,7 +24,6 @@ use tokio::sync::broadcast;
 
 pub use monitor::LogLine;
 
-use crate::access::Access;
 use crate::error::Error;
 use crate::request::prefix;
 
@@ -41,7 +39,6 @@ pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>
 #[derive(Clone)]
 pub struct AgentState {
     pub agent: Arc<Agent>,
-    pub access: Access,
     /// Takes what a sidecar reports once a second.
     pub report: Arc<dyn Fn(telemetry::Report) + Send + Sync>,
     /// Reads the files again. An error is its text.
@@ -95,8 +92,7 @@ pub fn router(state: AgentState) -> Router {
     ] {
         router = prefix(router, path, route);
     }
-    let guard = axum::middleware::from_fn_with_state(state.clone(), rights::guard);
-    router.route_layer(guard).with_state(state)
+    router.with_state(state)
 }
 
 /// A body that is no definition.

@@ -37,6 +37,7 @@ mod snapshot;
 mod status_pattern;
 mod table;
 mod terminal;
+mod tls;
 mod validate;
 mod version;
 mod watch;
@@ -56,9 +57,9 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
-    "services exported-services", "tls", "troubleshoot",
+    "services exported-services", "troubleshoot",
 ];
 
 /// What a command leaves behind.
@@ -121,7 +122,14 @@ impl Failure {
 /// expected`.
 pub(crate) fn with_place(consul: String, ours: &str) -> String {
     let placed = ["At ", "(at "].iter().any(|word| consul.contains(word));
-    if placed || consul.contains(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
+    if placed || consul.contains(ours) || !has_place(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
+}
+
+/// `file:line:column: …`
+fn has_place(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.windows(2).any(|pair| number(pair[0]) && number(pair[1]))
 }
 
 pub(crate) type Outcome = Result<Output, Failure>;
@@ -194,6 +202,7 @@ pub fn tree(name: &'static str) -> Command {
         rtt::command(),
         services::command(),
         snapshot::command(),
+        tls::command(),
         validate::command(),
         version::command(),
         watch::command(),
@@ -230,6 +239,7 @@ fn run(root: Command, words: &[String]) -> ExitCode {
         ("completion", _) => shell::completion(help.clone(), matches),
         ("man", _) => shell::man(help.clone(), matches),
         ("keygen", _) => keyring::keygen(),
+        ("tls", _) => tls::run(matches),
         ("validate", _) => validate::run(matches),
         ("version", _) => version::run(help.get_name(), matches),
         _ => asked(&help, name, matches),

@@ -4,8 +4,6 @@
 mod acl;
 mod backends;
 mod blocking;
-mod sessions;
-mod txn;
 mod writing;
 
 use model::{HealthCheck, Node, Service, ServiceKind, Status};
