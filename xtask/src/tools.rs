@@ -13,6 +13,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("etcd-server", "etcd"),
     ("openssl", "openssl"),
     ("nghttp2-client", "h2load"),
+    ("nodejs", "node"),
+    ("npm", "npm"),
     ("python3-venv", "python3"),
     ("wrk", "wrk"),
 ];
@@ -26,7 +28,14 @@ const PYPI: &[&str] = &[
     "websockets",
     "netuitive-statsd",
     "statsdmetrics",
+    "py-consul==1.6.0",
 ];
+
+/// The older of two PyPI packages with the same module name, and where it is kept apart.
+const PYTHON_CONSUL: &str = "python-consul==1.1.0";
+
+/// npm packages of the judges: the present client of Consul, and the last one that had locks.
+const NPM: &[&str] = &["consul@2.0.1", "consul-with-locks@npm:consul@0.40.0"];
 
 pub fn folder() -> PathBuf {
     target().join("tools")
@@ -41,9 +50,12 @@ pub fn python() -> PathBuf {
 pub fn fetch() -> Outcome {
     std::fs::create_dir_all(folder()).map_err(|error| format!("{}: {error}", folder().display()))?;
     let mut missing = Vec::new();
-    for (what, result) in
-        [("Debian packages", debian()), ("Python packages", pypi()), ("programs of other Debian releases", unpacked())]
-    {
+    for (what, result) in [
+        ("Debian packages", debian()),
+        ("Python packages", pypi()),
+        ("npm packages", npm()),
+        ("programs of other Debian releases", unpacked()),
+    ] {
         if let Err(problem) = result {
             eprintln!("\n*** MISSING: {what}: {problem}\n");
             missing.push(what);
@@ -80,12 +92,30 @@ fn pypi() -> Outcome {
         run::run("python3", &["-m", "venv", &venv.display().to_string()])?;
     }
     let stamp = folder().join("venv.packages");
-    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == PYPI.join("\n")) {
+    let wanted = format!("{}\n{PYTHON_CONSUL}", PYPI.join("\n"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(());
     }
     let args: Vec<&str> = ["-m", "pip", "install", "--quiet"].into_iter().chain(PYPI.iter().copied()).collect();
-    run::run(&python().display().to_string(), &args)?;
-    std::fs::write(&stamp, PYPI.join("\n")).map_err(|error| error.to_string())
+    let python = python().display().to_string();
+    run::run(&python, &args)?;
+    let apart = folder().join("python-consul").display().to_string();
+    run::run(&python, &["-m", "pip", "install", "--quiet", "--upgrade", "--target", &apart, PYTHON_CONSUL])?;
+    std::fs::write(&stamp, wanted).map_err(|error| error.to_string())
+}
+
+fn npm() -> Outcome {
+    let into = folder().join("npm");
+    let stamp = into.join("packages");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == NPM.join("\n")) {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&into).map_err(|error| format!("{}: {error}", into.display()))?;
+    let prefix = into.display().to_string();
+    let quiet = ["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", &prefix];
+    let args: Vec<&str> = quiet.into_iter().chain(NPM.iter().copied()).collect();
+    run::run("npm", &args)?;
+    std::fs::write(&stamp, NPM.join("\n")).map_err(|error| error.to_string())
 }
 
 /// Programs unpacked, not installed, from another Debian release: name, release, package, the program inside.
