@@ -107,7 +107,7 @@ class Rig:
         http, grpc, dns = free_ports(3)
         argv = [self.consul, "agent", "-dev", f"-http-port={http}", f"-grpc-port={grpc}", f"-dns-port={dns}", *extra]
         process = self.start(name, argv)
-        agent = Agent(self, http, process)
+        agent = Agent(self, http, process, dns)
         wait_for(f"the agent {name} to answer", lambda: agent.get("/v1/status/leader")[1], 15)
         return agent
 
@@ -133,8 +133,8 @@ def end(process, seconds=10):
 
 
 class Agent:
-    def __init__(self, rig, http, process):
-        self.rig, self.http, self.process = rig, http, process
+    def __init__(self, rig, http, process, dns=None):
+        self.rig, self.http, self.process, self.dns = rig, http, process, dns
         self.env = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{http}"}
         self.url = f"http://127.0.0.1:{http}"
 

@@ -6,6 +6,7 @@ use crate::run::{self, Outcome, in_ci, target};
 
 /// Debian packages and the program that shows that one is there.
 const DEBIAN: &[(&str, &str)] = &[
+    ("bind9-dnsutils", "dig"),
     ("chromium", "chromium"),
     ("chromium-driver", "chromedriver"),
     ("curl", "curl"),
@@ -21,6 +22,7 @@ const DEBIAN: &[(&str, &str)] = &[
 
 /// PyPI packages of the judges, with the versions they were proven with.
 const PYPI: &[&str] = &[
+    "dnspython",
     "grpcio",
     "grpcio-health-checking",
     "protobuf",

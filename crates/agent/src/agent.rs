@@ -1,13 +1,15 @@
 //! The agent: its parts, and the calls the API makes.
 
+mod gauges;
 mod identity;
 mod registry;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use client::{Client, Query};
-use model::{CheckDefinition, ServiceDefinition, ServiceKind};
+use model::{CheckDefinition, EntryKind, ServiceDefinition, ServiceKind};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -33,7 +35,6 @@ pub use registry::ServiceHealth;
 pub struct Agent {
     config: Config,
     client: Client,
-    tokens: Tokens,
     state: Mutex<State>,
     /// Locked around a change and its writing, so that of two changes the later one stays on disk.
     storage: Mutex<Option<Storage>>,
@@ -46,6 +47,7 @@ pub struct Agent {
     intentions: Intentions,
     plans: Plans,
     replan: Notify,
+    resync: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -68,7 +70,6 @@ impl Agent {
             opened.inspect_err(|error| tracing::error!("{}: {error}; nothing is kept", folder.display())).ok()
         });
         let agent = Arc::new(Self {
-            tokens: Tokens::open(config.tokens.clone(), config.data_dir.as_deref().filter(|_| config.persist_tokens)),
             state: Mutex::new(State::new(&config)),
             storage: Mutex::new(storage),
             config,
@@ -81,6 +82,7 @@ impl Agent {
             intentions: Intentions::default(),
             plans: Plans::default(),
             replan: Notify::new(),
+            resync: AtomicBool::new(false),
             tasks: Mutex::default(),
         });
         let refused = agent.restore(services, checks);
@@ -92,10 +94,19 @@ impl Agent {
         agent.spawn(async move { this.follow_proxy_defaults().await });
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.follow_service_defaults().await });
+        for kind in [EntryKind::ServiceRouter, EntryKind::ServiceSplitter, EntryKind::ServiceResolver] {
+            let this = Arc::clone(&agent);
+            agent.spawn(async move { this.follow_traffic(kind).await });
+        }
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.plan_on_change().await });
         let this = Arc::clone(&agent);
         agent.spawn(async move { this.reap().await });
+        if !agent.config.push_metrics_to.is_empty() {
+            let this = Arc::clone(&agent);
+            let servers = agent.config.push_metrics_to.clone();
+            agent.spawn(async move { this.config.metrics.push(servers, || this.measure()).await });
+        }
         (agent, refused)
     }
 
@@ -111,8 +122,18 @@ impl Agent {
         &self.client
     }
 
+    /// Compares everything with the catalog again: what was refused may be allowed now.
+    pub fn sync_all(&self) {
+        self.resync.store(true, Ordering::Relaxed);
+        self.changed();
+    }
+
+    pub(crate) fn take_resync(&self) -> bool {
+        self.resync.swap(false, Ordering::Relaxed)
+    }
+
     pub fn tokens(&self) -> &Tokens {
-        &self.tokens
+        &self.config.tokens
     }
 
     // --- plans
@@ -142,24 +163,53 @@ impl Agent {
     // --- following the servers
 
     async fn follow_roots(&self) {
-        follow::<Value>(&self.client, "/v1/connect/ca/roots", &[], |answer| {
-            self.roots.send_replace(Some(Roots::new(answer.index, answer.value)));
-            self.replan();
-        })
+        follow::<Value>(
+            || self.acting(),
+            "/v1/connect/ca/roots",
+            &[],
+            |answer| {
+                self.roots.send_replace(Some(Roots::new(answer.index, answer.value)));
+                self.replan();
+            },
+        )
         .await;
     }
 
     async fn follow_proxy_defaults(&self) {
-        follow::<Vec<Value>>(&self.client, "/v1/config/proxy-defaults", &[], |answer| {
-            self.change_central(|central| central.set_proxy_defaults(&answer.value));
-        })
+        follow::<Vec<Value>>(
+            || self.acting(),
+            "/v1/config/proxy-defaults",
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_proxy_defaults(&answer.value));
+            },
+        )
         .await;
     }
 
     async fn follow_service_defaults(&self) {
-        follow::<Vec<Value>>(&self.client, "/v1/config/service-defaults", &[], |answer| {
-            self.change_central(|central| central.set_service_defaults(&answer.value));
-        })
+        follow::<Vec<Value>>(
+            || self.acting(),
+            "/v1/config/service-defaults",
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_service_defaults(&answer.value));
+            },
+        )
+        .await;
+    }
+
+    /// Where calls go, by one kind of entry.
+    async fn follow_traffic(&self, kind: EntryKind) {
+        let path = format!("/v1/config/{}", kind.as_str());
+        follow::<Vec<Value>>(
+            || self.acting(),
+            &path,
+            &[],
+            |answer| {
+                self.change_central(|central| central.set_traffic(kind, &answer.value));
+            },
+        )
         .await;
     }
 
@@ -210,19 +260,23 @@ impl Agent {
         self.shutdown();
         let node = &self.config.node;
         let body = json!({"Datacenter": node.datacenter, "Node": node.node});
-        self.client.put("/v1/catalog/deregister", &body).await?;
+        self.acting().put("/v1/catalog/deregister", &body).await?;
         Ok(())
     }
 
     /// Waits until the catalog has this node and the roots are known: then the agent can serve.
     pub async fn ready(&self) -> Result<(), Error> {
         self.roots(0, Duration::ZERO).await?;
+        // The agent may not be allowed to see its node, or to write it; that can be mended while it runs.
+        if self.config.acl_enabled {
+            return Ok(());
+        }
         let path = format!("/v1/catalog/node/{}", crate::follow::segment(&self.config.node.node));
         let deadline = tokio::time::Instant::now() + identity::FIRST_ANSWER;
         let mut index = 0;
         loop {
             let query = Query::blocking(index, Duration::from_secs(1));
-            let answer = self.client.get::<Value>(&path, &query).await?;
+            let answer = self.acting().get::<Value>(&path, &query).await?;
             if answer.value.get("Node").is_some_and(Value::is_object) {
                 return Ok(());
             }

@@ -1,9 +1,11 @@
 //! Central configuration as this agent knows it now, and what it adds to a sidecar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ProxyDefaults, Service, ServiceDefaults, ServiceKind};
+use model::{EntryKind, ProxyDefaults, Service, ServiceDefaults, ServiceKind};
+use plan::chain::Entries;
 use plan::merge;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::wire;
@@ -17,6 +19,8 @@ const KNOWN_KEYS: [&str; 9] =
 pub(crate) struct Central {
     pub proxy_defaults: Option<ProxyDefaults>,
     pub service_defaults: BTreeMap<String, ServiceDefaults>,
+    /// Where calls go. Its own `service_defaults` stay empty: they stand above.
+    pub traffic: Entries,
 }
 
 impl Central {
@@ -30,6 +34,29 @@ impl Central {
         self.service_defaults = entries.map(|entry| (entry.name.clone(), entry)).collect();
     }
 
+    /// The entries of one of the kinds that say where calls go.
+    pub fn set_traffic(&mut self, kind: EntryKind, answer: &[Value]) {
+        match kind {
+            EntryKind::ServiceRouter => self.traffic.routers = by_name(answer),
+            EntryKind::ServiceSplitter => self.traffic.splitters = by_name(answer),
+            EntryKind::ServiceResolver => self.traffic.resolvers = by_name(answer),
+            _ => {}
+        }
+    }
+
+    /// All names (in lower case) that calls to these may lead to, these included.
+    pub fn reachable<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+        let mut open: Vec<String> = names.map(str::to_lowercase).collect();
+        let mut found = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if !found.contains(&name) {
+                open.extend(self.traffic.destinations(&name));
+                found.insert(name);
+            }
+        }
+        found
+    }
+
     /// The service as it is with central configuration. Only sidecars change.
     pub fn merged(&self, service: &Service) -> Service {
         let mut out = service.clone();
@@ -38,6 +65,17 @@ impl Central {
         }
         out
     }
+}
+
+/// By service name in lower case; entries are found in any case.
+fn by_name<T: DeserializeOwned>(answer: &[Value]) -> BTreeMap<String, T> {
+    let entry = |value: &Value| {
+        let name = value.get("Name").and_then(Value::as_str)?.to_lowercase();
+        let entry =
+            T::deserialize(value).inspect_err(|error| tracing::error!("the entry of {name:?}: {error}")).ok()?;
+        Some((name, entry))
+    };
+    answer.iter().filter_map(entry).collect()
 }
 
 /// Keys of newer versions are kept aside as they were written: the merger knows some of them.

@@ -1,13 +1,13 @@
 //! What an agent is told when it starts.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Action, Node, Token};
+use model::{Action, Node};
 
-use crate::tokens::TokenKind;
+use crate::tokens::Tokens;
 
 /// Consul hands sidecars the ports 21000 to 21255.
 pub const SIDECAR_PORTS: RangeInclusive<u16> = 21000..=21255;
@@ -44,16 +44,16 @@ pub struct Config {
     pub discard_check_output: bool,
     /// Where the agent says what it did.
     pub metrics: telemetry::Metrics,
+    /// Who is sent them.
+    pub push_metrics_to: Vec<telemetry::PushTo>,
     /// Who may define checks that run programs.
     pub scripts: Scripts,
     /// `unix:///path` or `tcp://address:port`
     pub docker_host: String,
     /// Where registrations are kept; `None`: nowhere.
     pub data_dir: Option<PathBuf>,
-    /// Tokens of the configuration.
-    pub tokens: BTreeMap<TokenKind, Token>,
-    /// Tokens set while the agent runs are kept in the data directory.
-    pub persist_tokens: bool,
+    /// What this agent acts with when access control is on.
+    pub tokens: Arc<Tokens>,
     /// What decides over a call that no intention matches.
     pub default_policy: Action,
     /// True when access control is on: then the default policy is said to come from it.
@@ -84,11 +84,11 @@ impl Config {
             check_output_max_size: CHECK_OUTPUT_MAX_SIZE,
             discard_check_output: false,
             metrics: telemetry::Metrics::default(),
+            push_metrics_to: Vec::new(),
             scripts: Scripts::Nobody,
             docker_host: DOCKER_HOST.to_owned(),
             data_dir: None,
-            tokens: BTreeMap::new(),
-            persist_tokens: false,
+            tokens: Arc::default(),
             default_policy: Action::Allow,
             acl_enabled: false,
         }

@@ -14,7 +14,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Calls `apply` with every new answer of a blocking read. On failure what was last known stays, and the read is
 /// tried again, later each time.
 pub(crate) async fn follow<T: DeserializeOwned>(
-    client: &Client,
+    client: impl Fn() -> Client,
     path: &str,
     more: &[(&str, &str)],
     mut apply: impl FnMut(Answer<T>),
@@ -23,7 +23,7 @@ pub(crate) async fn follow<T: DeserializeOwned>(
     let mut backoff = Backoff::default();
     loop {
         let query = more.iter().fold(Query::blocking(index, WAIT), |query, (name, value)| query.with(name, value));
-        match client.get::<T>(path, &query).await {
+        match client().get::<T>(path, &query).await {
             Ok(answer) => {
                 backoff.succeeded(path);
                 let next = answer.index;

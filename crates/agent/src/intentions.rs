@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::Intention;
+use model::{Intention, Token};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -40,12 +40,12 @@ impl Intentions {
             keep
         });
         for name in services {
-            entries.entry(name.clone()).or_insert_with(|| start(agent, name)).local = true;
+            entries.entry(name.clone()).or_insert_with(|| start(agent, name, &Token::default())).local = true;
         }
     }
 
     /// The watch for one destination, and whether it was held already.
-    pub fn watch(&self, agent: &Arc<Agent>, destination: &str) -> (watch::Receiver<Held>, bool) {
+    pub fn watch(&self, agent: &Arc<Agent>, destination: &str, token: &Token) -> (watch::Receiver<Held>, bool) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(destination) {
             return (entry.held.clone(), true);
@@ -58,7 +58,7 @@ impl Intentions {
                 entry.local
             });
         }
-        let entry = start(agent, destination);
+        let entry = start(agent, destination, token);
         let held = entry.held.clone();
         entries.insert(destination.to_owned(), entry);
         (held, false)
@@ -77,27 +77,33 @@ impl Intentions {
     }
 }
 
-fn start(agent: &Arc<Agent>, destination: &str) -> Entry {
+/// `token` is that of whoever asked about a service that is not of this agent.
+fn start(agent: &Arc<Agent>, destination: &str, token: &Token) -> Entry {
     let (sender, held) = watch::channel(None);
-    let (agent, name) = (Arc::clone(agent), destination.to_owned());
+    let (agent, name, token) = (Arc::clone(agent), destination.to_owned(), token.clone());
     let task = tokio::spawn(async move {
         let path = "/v1/connect/intentions/match";
         let more = [("by", "destination"), ("name", name.as_str())];
-        follow::follow::<BTreeMap<String, Option<Vec<Value>>>>(agent.client(), path, &more, |answer| {
-            let list = answer.value.into_values().flatten().flatten();
-            let mut intentions: Vec<Intention> = list.filter_map(|value| wire::decode(&value)).collect();
-            model::sort_by_precedence(&mut intentions);
-            let changed = sender.send_if_modified(|held| {
-                let same = held.as_deref() == Some(&intentions);
-                if !same {
-                    *held = Some(Arc::new(intentions));
+        follow::follow::<BTreeMap<String, Option<Vec<Value>>>>(
+            || agent.speaking_for(&name, &token),
+            path,
+            &more,
+            |answer| {
+                let list = answer.value.into_values().flatten().flatten();
+                let mut intentions: Vec<Intention> = list.filter_map(|value| wire::decode(&value)).collect();
+                model::sort_by_precedence(&mut intentions);
+                let changed = sender.send_if_modified(|held| {
+                    let same = held.as_deref() == Some(&intentions);
+                    if !same {
+                        *held = Some(Arc::new(intentions));
+                    }
+                    !same
+                });
+                if changed {
+                    agent.replan();
                 }
-                !same
-            });
-            if changed {
-                agent.replan();
-            }
-        })
+            },
+        )
         .await;
     });
     Entry { held, task: task.abort_handle(), local: false }

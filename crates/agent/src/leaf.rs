@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ca::PrivateKeyPem;
-use model::SpiffeId;
+use model::{SpiffeId, Token};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::watch;
@@ -59,6 +59,8 @@ type State = Result<Arc<Leaf>, String>;
 struct Entry {
     leaf: watch::Receiver<Option<State>>,
     task: AbortHandle,
+    /// Of whoever asked first, for a service that is not of this agent.
+    token: Token,
 }
 
 /// One certificate per service name, each renewed by a task of its own.
@@ -69,17 +71,27 @@ pub(crate) struct Leaves {
 
 impl Leaves {
     /// The certificate's watch, and whether it was there already.
-    pub fn watch(&self, agent: &Arc<Agent>, service: &str) -> Result<(watch::Receiver<Option<State>>, bool), Error> {
+    pub fn watch(
+        &self,
+        agent: &Arc<Agent>,
+        service: &str,
+        token: &Token,
+    ) -> Result<(watch::Receiver<Option<State>>, bool), Error> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(service) {
-            return Ok((entry.leaf.clone(), true));
+            // One that was refused to somebody else is asked for anew.
+            let refused = matches!(&*entry.leaf.borrow(), Some(Err(_))) && entry.token != *token;
+            if !refused {
+                return Ok((entry.leaf.clone(), true));
+            }
+            entry.task.abort();
         }
-        if entries.len() >= LEAF_LIMIT {
+        if entries.len() >= LEAF_LIMIT && !entries.contains_key(service) {
             return Err(Error::Refused(format!("this agent keeps no more than {LEAF_LIMIT} certificates")));
         }
         let (sender, leaf) = watch::channel(None);
-        let task = tokio::spawn(keep(Arc::clone(agent), service.to_owned(), sender)).abort_handle();
-        entries.insert(service.to_owned(), Entry { leaf: leaf.clone(), task });
+        let task = tokio::spawn(keep(Arc::clone(agent), service.to_owned(), token.clone(), sender)).abort_handle();
+        entries.insert(service.to_owned(), Entry { leaf: leaf.clone(), task, token: token.clone() });
         Ok((leaf, false))
     }
 
@@ -90,13 +102,13 @@ impl Leaves {
     }
 }
 
-async fn keep(agent: Arc<Agent>, service: String, out: watch::Sender<Option<State>>) {
+async fn keep(agent: Arc<Agent>, service: String, token: Token, out: watch::Sender<Option<State>>) {
     let mut backoff = Backoff::default();
     let mut roots = agent.watch_roots();
     let mut index = 0;
     loop {
         let Some(signer) = current(&mut roots).await else { return };
-        match ask(&agent, &service, &signer.0, index).await {
+        match ask(&agent, &service, &token, (&signer.0, index)).await {
             Ok(leaf) => {
                 backoff.succeeded(&service);
                 index = leaf.modify_index;
@@ -134,12 +146,17 @@ async fn rotation(roots: &mut watch::Receiver<Option<crate::Roots>>, active: &st
     roots.wait_for(|roots| roots.as_ref().is_some_and(|roots| roots.active_root_id != active)).await.is_ok()
 }
 
-async fn ask(agent: &Agent, service: &str, trust_domain: &str, last_index: u64) -> Result<Leaf, Error> {
+async fn ask(
+    agent: &Agent,
+    service: &str,
+    token: &Token,
+    (trust_domain, last_index): (&str, u64),
+) -> Result<Leaf, Error> {
     let datacenter = &agent.config().node.datacenter;
     let identity = SpiffeId::service(trust_domain, datacenter, service);
     let (private_key, csr) = ca::csr::new(&identity)
         .map_err(|error| Error::Csr { service: service.to_owned(), reason: error.to_string() })?;
-    let answer = agent.client().put(SIGN, &json!({ "CSR": csr })).await?;
+    let answer = agent.speaking_for(service, token).put(SIGN, &json!({ "CSR": csr })).await?;
     let signed: Signed = serde_json::from_slice(&answer.body)
         .map_err(|source| client::Error::Decode { what: SIGN.to_owned(), source })?;
     Ok(Leaf {

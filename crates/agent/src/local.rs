@@ -63,6 +63,12 @@ pub(crate) struct Unsaved {
     pub checks: BTreeSet<String>,
 }
 
+impl Unsaved {
+    pub fn is_empty(&self) -> bool {
+        self.services.is_empty() && self.checks.is_empty()
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct State {
     node: String,
@@ -70,6 +76,8 @@ pub(crate) struct State {
     pub services: BTreeMap<String, LocalService>,
     pub checks: BTreeMap<String, LocalCheck>,
     pub unsaved: Unsaved,
+    /// Checks whose tasks are not those of their definitions yet.
+    pub changed_checks: BTreeSet<String>,
     /// The checks that the files named when they were last applied.
     file_checks: BTreeSet<String>,
     generations: u64,
@@ -89,6 +97,7 @@ impl State {
             services: BTreeMap::new(),
             checks: BTreeMap::new(),
             unsaved: Unsaved::default(),
+            changed_checks: BTreeSet::new(),
             file_checks: BTreeSet::new(),
             generations: 0,
         }
@@ -235,15 +244,17 @@ impl State {
     fn insert_check(&mut self, check: LocalCheck) {
         let id = check.health.check_id.clone();
         self.unsaved.checks.insert(id.clone());
+        self.changed_checks.insert(id.clone());
         self.checks.insert(id, check);
     }
 
     fn remove_checks(&mut self, gone: impl Fn(&str, &LocalCheck) -> bool) {
-        let Self { checks, unsaved, .. } = self;
+        let Self { checks, unsaved, changed_checks, .. } = self;
         checks.retain(|id, check| {
             let goes = gone(id, check);
             if goes {
                 unsaved.checks.insert(id.clone());
+                changed_checks.insert(id.clone());
             }
             !goes
         });
@@ -278,6 +289,7 @@ impl State {
         let gone = self.checks.remove(id).is_some();
         if gone {
             self.unsaved.checks.insert(id.to_owned());
+            self.changed_checks.insert(id.to_owned());
         }
         self.settle_aliases();
         gone

@@ -1,6 +1,6 @@
 //! The plans of this agent's proxies: compiled anew when anything they are made of changes, told when they differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{Intention, Service, ServiceKind};
@@ -104,23 +104,28 @@ impl Made {
     fn inputs(&self, agent: &Agent) -> Inputs {
         let config = agent.config();
         let names = self.proxy.proxy.iter().flat_map(|proxy| &proxy.upstreams).map(|up| &*up.destination_name);
-        let all = &self.central.service_defaults;
         // Only the entries that matter: of thousands a proxy needs a handful.
-        let service_defaults = names
-            .chain([self.proxy.identity_name()])
-            .filter_map(|name| all.get_key_value(name))
-            .map(|(name, entry)| (name.clone(), entry.clone()))
-            .collect();
+        let names = self.central.reachable(names.chain([self.proxy.identity_name()]));
+        let central = &self.central;
         Inputs {
             proxy: self.proxy.clone(),
             parent: self.parent.clone(),
             node: config.node.clone(),
             datacenter: config.node.datacenter.clone(),
             trust_domain: self.trust_domain.to_string(),
-            proxy_defaults: self.central.proxy_defaults.clone(),
-            service_defaults,
+            proxy_defaults: central.proxy_defaults.clone(),
+            service_defaults: of(&names, &central.service_defaults),
+            service_routers: of(&names, &central.traffic.routers),
+            service_splitters: of(&names, &central.traffic.splitters),
+            service_resolvers: of(&names, &central.traffic.resolvers),
             intentions: self.intentions.to_vec(),
             default: NoMatch { action: config.default_policy, reason: config.default_reason().to_owned() },
         }
     }
+}
+
+/// The entries of these names (in lower case).
+fn of<T: Clone>(names: &BTreeSet<String>, all: &BTreeMap<String, T>) -> BTreeMap<String, T> {
+    let wanted = all.iter().filter(|(name, _)| names.contains(&name.to_lowercase()));
+    wanted.map(|(name, entry)| (name.clone(), entry.clone())).collect()
 }

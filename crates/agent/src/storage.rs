@@ -141,6 +141,11 @@ impl Storage {
         write(&self.path(STATES, &state.check_id), &serde_json::to_value(state)?, false)
     }
 
+    /// Makes sure of the names of what was written: files are sure of themselves already.
+    pub fn sync(&self) -> io::Result<()> {
+        [SERVICES, CHECKS].into_iter().try_for_each(|folder| fs::File::open(self.root.join(folder))?.sync_all())
+    }
+
     fn path(&self, folder: &str, id: &str) -> PathBuf {
         self.root.join(folder).join(md5::hex(id))
     }
@@ -212,19 +217,15 @@ fn bounded(path: &Path) -> Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| error.to_string())
 }
 
-/// The whole new content or the whole old one, whenever the machine stops.
+/// The whole new content or the whole old one, whenever the machine stops; which of them, the folder's own sync tells.
 pub(crate) fn write(path: &Path, document: &Value, durable: bool) -> io::Result<()> {
     let unfinished = path.with_extension(UNFINISHED);
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(&unfinished)?;
     file.write_all(document.to_string().as_bytes())?;
     if durable {
-        file.sync_all()?;
+        file.sync_data()?;
     }
-    fs::rename(&unfinished, path)?;
-    match path.parent() {
-        Some(folder) if durable => fs::File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+    fs::rename(&unfinished, path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

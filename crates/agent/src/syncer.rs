@@ -64,7 +64,7 @@ impl<'a> Syncer<'a> {
     /// Makes the catalog equal to the local state; gives how long nothing needs to be done unless something changes.
     async fn round(&mut self) -> Result<Duration, Error> {
         let now = Instant::now();
-        if self.catalog.is_none() || now >= self.next_full {
+        if self.agent.take_resync() || self.catalog.is_none() || now >= self.next_full {
             let catalog = read(self.agent).await?;
             self.agent.adopt_tags(&catalog.services);
             self.catalog = Some(catalog);
@@ -93,6 +93,11 @@ impl<'a> Syncer<'a> {
                     say(&write);
                     write.apply(catalog);
                 }
+                // Trying again at once would be refused again; the next full comparison asks anew.
+                Err(error) if error.status() == Some(http::StatusCode::FORBIDDEN) => {
+                    tracing::warn!("{} blocked by ACLs: {error}", what(&write));
+                    write.apply(catalog);
+                }
                 Err(error) => {
                     metrics.count("client.rpc.failed", Vec::new());
                     if let Write::Service(service, _) = &write {
@@ -105,6 +110,16 @@ impl<'a> Syncer<'a> {
         self.agent.config().metrics.took("agent.sync", Vec::new(), began.elapsed());
         let next = self.held.values().copied().filter(|until| *until > now).chain([self.next_full]).min();
         Ok(next.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())))
+    }
+}
+
+fn what(write: &Write) -> String {
+    match write {
+        Write::Node(_) => "Node info update".to_owned(),
+        Write::Service(service, _) => format!("Service registration of {:?}", service.id),
+        Write::Check(check) => format!("Check registration of {:?}", check.check_id),
+        Write::RemoveService(id) => format!("Service deregistration of {id:?}"),
+        Write::RemoveCheck(id) => format!("Check deregistration of {id:?}"),
     }
 }
 
@@ -129,10 +144,10 @@ struct CatalogNode {
 async fn read(agent: &Agent) -> Result<NodeView, Error> {
     let name = segment(&agent.config().node.node);
     let path = format!("/v1/catalog/node/{name}");
-    let known = agent.client().get::<Option<CatalogNode>>(&path, &Query::default()).await?.value;
+    let known = agent.acting().get::<Option<CatalogNode>>(&path, &Query::default()).await?.value;
     let Some(known) = known else { return Ok(NodeView::default()) };
     let path = format!("/v1/health/node/{name}");
-    let checks = agent.client().get::<Vec<Value>>(&path, &Query::default()).await?.value;
+    let checks = agent.acting().get::<Vec<Value>>(&path, &Query::default()).await?.value;
     Ok(NodeView {
         node: wire::decode::<Node>(&known.node),
         services: known.services.values().filter_map(wire::decode_service).map(|s| (s.id.clone(), s)).collect(),

@@ -1,6 +1,7 @@
 //! The tokens this agent uses when a request or a registration brings none of its own.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -57,11 +58,18 @@ impl TokenKind {
     }
 }
 
-/// The agent's tokens, kept on disk when they are to outlive it. Has no `Debug`: it holds secrets.
+/// The agent's tokens, kept on disk when they are to outlive it.
 #[derive(Default)]
 pub struct Tokens {
     held: Mutex<BTreeMap<TokenKind, Token>>,
     file: Option<PathBuf>,
+}
+
+/// Tells that there are secrets, not which.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl Tokens {
@@ -81,10 +89,29 @@ impl Tokens {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).get(&kind).cloned().unwrap_or_default()
     }
 
+    /// That of DNS questions: the default one when there is none.
+    pub fn of_dns(&self) -> Token {
+        self.or_default(TokenKind::Dns)
+    }
+
+    /// That of registrations in files: the default one when there is none.
+    pub fn of_files(&self) -> Token {
+        self.or_default(TokenKind::ConfigFileRegistration)
+    }
+
+    /// Whether a secret is good on this agent alone.
+    pub fn is_recovery(&self, secret: &Token) -> bool {
+        !secret.0.is_empty() && self.get(TokenKind::AgentRecovery) == *secret
+    }
+
+    fn or_default(&self, kind: TokenKind) -> Token {
+        let own = self.get(kind);
+        if own == Token::default() { self.get(TokenKind::Default) } else { own }
+    }
+
     /// That of the agent's own writes: the default one when it has none.
     pub fn of_agent(&self) -> Token {
-        let own = self.get(TokenKind::Agent);
-        if own == Token::default() { self.get(TokenKind::Default) } else { own }
+        self.or_default(TokenKind::Agent)
     }
 
     /// # Errors

@@ -16,16 +16,28 @@ use telemetry::Metrics;
 use tower::ServiceExt;
 
 use crate::answers::{Encoded, zip};
+use crate::authorizer::Filtered;
 use crate::json;
 use crate::policy::{Peer, Policy};
 use crate::query_options::{Params, decode};
 use crate::request::Prefix;
-use crate::response::GoForm;
+use crate::response::{self, GoForm};
 
 /// Bodies from this size on are compressed for clients that accept it.
 const GZIP_FROM_BYTES: usize = 1400;
 /// Answers to a client in this process are whole values; a larger one is a mistake.
 const IN_PROCESS_BODY_LIMIT_BYTES: usize = 64 << 20;
+
+/// Reads that go to the servers: Consul answers them with the headers of an empty read even when it refuses them.
+const SERVER_READS: [&str; 7] = [
+    "/v1/acl/",
+    "/v1/catalog/",
+    "/v1/connect/intentions",
+    "/v1/coordinate/",
+    "/v1/health/",
+    "/v1/internal/ui/",
+    "/v1/session/",
+];
 
 /// Marks the answer of the fallback: no route, so none of the headers of a route.
 #[derive(Clone, Copy)]
@@ -71,8 +83,7 @@ impl App {
 
     pub fn into_router(self) -> Router {
         let Self { router, dev, policy, metrics } = self;
-        let service = tower::service_fn(move |mut request: Request<Body>| {
-            request.extensions_mut().insert(policy.waits);
+        let service = tower::service_fn(move |request: Request<Body>| {
             let (router, policy, metrics) = (router.clone(), Arc::clone(&policy), metrics.clone());
             async move {
                 Ok::<_, Infallible>(match metrics {
@@ -128,6 +139,10 @@ async fn answer(router: &Router, dev: bool, mut request: Request<Body>) -> Respo
     let pretty = dev || Params::parse(request.uri().query().unwrap_or_default()).has("pretty");
     let gzip = accepts_gzip(request.headers());
     let uri = request.uri().clone();
+    let filtered = Filtered::default();
+    request.extensions_mut().insert(filtered.clone());
+    let read_of_servers =
+        method == Method::GET && SERVER_READS.iter().any(|start| request.uri().path().starts_with(start));
     // The router answers HEAD wherever it answers GET; Consul refuses it, with the methods of the route.
     if api && method == Method::HEAD {
         *request.method_mut() = Method::OPTIONS;
@@ -144,6 +159,15 @@ async fn answer(router: &Router, dev: bool, mut request: Request<Body>) -> Respo
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response = method_not_allowed(&method, response.headers());
+    }
+    if response.status() == StatusCode::FORBIDDEN
+        && read_of_servers
+        && !response.headers().contains_key(response::INDEX)
+    {
+        response = response::with_index(response, 1, false);
+    }
+    if filtered.is_noted() && response.status().is_success() {
+        response.headers_mut().insert(response::FILTERED, HeaderValue::from_static("true"));
     }
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     finish(response, pretty, gzip).await

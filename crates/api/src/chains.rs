@@ -6,23 +6,6 @@ use model::{ConfigEntry, EntryKind, IngressGateway};
 use plan::chain::{Entries, Question, compile};
 use store::{Proposal, State};
 
-/// The names (in lower case) of one service's destinations that its own entries give.
-fn references(entries: &Entries, service: &str, found: &mut Vec<String>) {
-    let routes = entries.routers.get(service).into_iter().flat_map(|router| &router.routes);
-    found.extend(routes.filter_map(|route| route.destination.as_ref()).map(|destination| destination.service.clone()));
-    let splits = entries.splitters.get(service).into_iter().flat_map(|splitter| &splitter.splits);
-    found.extend(splits.map(|split| split.service.clone()));
-    if let Some(resolver) = entries.resolvers.get(service) {
-        found.extend(resolver.redirect.iter().map(|redirect| redirect.service.clone()));
-        for failover in resolver.failover.values() {
-            found.push(failover.service.clone());
-            found.extend(failover.targets.iter().map(|target| target.service.clone()));
-        }
-    }
-    found.retain(|name| !name.is_empty());
-    found.iter_mut().for_each(|name| *name = name.to_lowercase());
-}
-
 fn insert(entries: &mut Entries, entry: &ConfigEntry) {
     let name = || entry.name().to_lowercase();
     match entry {
@@ -58,7 +41,7 @@ pub(crate) fn entries_about(state: &State, service: &str) -> Entries {
         if known.insert(name.clone()) {
             let own = OF_SERVICES.into_iter().filter_map(|kind| state.config(kind, &name));
             own.for_each(|entry| insert(&mut entries, entry));
-            references(&entries, &name, &mut open);
+            open.extend(entries.destinations(&name));
         }
     }
     entries
@@ -141,9 +124,7 @@ fn concerned(proposal: &Proposal<'_>, entries: &Entries) -> BTreeSet<String> {
         _ => {
             let mut leads_to: BTreeMap<String, Vec<&String>> = BTreeMap::new();
             for name in entries.names() {
-                let mut found = Vec::new();
-                references(entries, name, &mut found);
-                found.into_iter().for_each(|to| leads_to.entry(to).or_default().push(name));
+                entries.destinations(name).into_iter().for_each(|to| leads_to.entry(to).or_default().push(name));
             }
             let mut concerned = BTreeSet::new();
             let mut open = vec![proposal.name().to_lowercase()];

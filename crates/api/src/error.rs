@@ -27,6 +27,15 @@ pub enum Error {
     /// 403: the token does not allow it.
     #[error("Permission denied")]
     PermissionDenied,
+    /// 403, and which right is missing.
+    #[error("Permission denied: Missing {0}")]
+    Missing(String),
+    /// 403: a token, policy or role is not known.
+    #[error("ACL not found")]
+    AclNotFound,
+    /// 401: there is no access control here.
+    #[error("ACL support disabled")]
+    AclDisabled,
     /// 413
     #[error("Request body({size} bytes) too large, max size: {limit} bytes")]
     TooLarge { size: u64, limit: usize },
@@ -42,7 +51,9 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::BadRequest(_) | Self::Decode(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::PermissionDenied | Self::Missing(_) | Self::AclNotFound => StatusCode::FORBIDDEN,
+            Self::AclDisabled => StatusCode::UNAUTHORIZED,
+            Self::Store(store::Error::AclNotFound | store::Error::AclBootstrapped(_)) => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Status { status, .. } => *status,
             Self::Refused(_) | Self::NoPath { .. } | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -17,6 +17,7 @@
 //! # });
 //! ```
 
+mod access;
 mod answers;
 mod app;
 mod authority;
@@ -35,7 +36,10 @@ pub mod server;
 pub mod tls;
 pub mod v1;
 
+pub use access::{Access, AclConfig};
 pub use app::{App, in_process};
+pub use authorizer::{Authorizer, Resource, Right};
+
 pub use error::Error;
 pub use filter::{Field, Filter};
 pub use query_options::{Consistency, Params, QueryOptions};

@@ -7,8 +7,8 @@ use http::HeaderMap;
 use http::request::Parts;
 use model::Token;
 
+use crate::authorizer::Filtered;
 use crate::error::Error;
-use crate::policy::Waits;
 
 /// All query parameters, decoded, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Consistency {
 }
 
 /// What a read asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct QueryOptions {
     pub params: Params,
     /// Block until the topic's index is past this one; 0: do not block.
@@ -143,6 +143,7 @@ pub struct QueryOptions {
     pub token: Token,
     /// `key:value` pairs that a node must all have.
     pub node_meta: Vec<(String, String)>,
+    pub(crate) filtered: Filtered,
 }
 
 impl QueryOptions {
@@ -177,6 +178,7 @@ impl QueryOptions {
             token: Token(params.text("token").to_owned()),
             node_meta: node_meta.collect(),
             params,
+            filtered: Filtered::default(),
         })
     }
 }
@@ -203,11 +205,11 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryOptions {
             ));
         }
         let mut options = Self::parse(parts.uri.query().unwrap_or_default())?;
-        if let Some(waits) = parts.extensions.get::<Waits>() {
-            options.wait = waits.bound(options.wait);
-        }
         if options.token.0.is_empty() {
             options.token = Token(token_of(&parts.headers).to_owned());
+        }
+        if let Some(filtered) = parts.extensions.get::<Filtered>() {
+            options.filtered = filtered.clone();
         }
         Ok(options)
     }

@@ -13,6 +13,7 @@ pub const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownlead
 pub const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
 pub const EFFECTIVE_CONSISTENCY: HeaderName = HeaderName::from_static("x-consul-effective-consistency");
 pub const CONTENT_HASH: HeaderName = HeaderName::from_static("x-consul-contenthash");
+pub const FILTERED: HeaderName = HeaderName::from_static("x-consul-results-filtered-by-acls");
 pub const CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// 200 with compact JSON; [`crate::App`] indents it where asked.

@@ -8,6 +8,7 @@ use axum::Router;
 use model::{ConfigEntry, EntryKind, HealthCheck, Node, OpaqueMap, Service, Status};
 use store::{CheckFact, Proposal, Registration, SESSION_TTL_MIN, State, Store, Topic};
 
+use crate::access::{Access, AclConfig};
 use crate::answers::{Answers, Asked};
 use crate::authorizer::Authorizer;
 use crate::chains;
@@ -17,7 +18,7 @@ use crate::request::BODY_LIMIT_BYTES;
 use crate::v1;
 
 /// What this server is called and where it is.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Identity {
     pub datacenter: String,
     pub node_name: String,
@@ -31,6 +32,8 @@ pub struct Identity {
     /// `connect.ca_config` of the agent's files: what the first root of a new cluster is made by.
     pub ca_config: OpaqueMap,
     pub limits: Limits,
+    /// None: no access control.
+    pub acl: Option<AclConfig>,
 }
 
 impl Default for Identity {
@@ -44,6 +47,7 @@ impl Default for Identity {
             default_allow: true,
             ca_config: OpaqueMap::new(),
             limits: Limits::default(),
+            acl: None,
         }
     }
 }
@@ -80,6 +84,7 @@ pub struct ServerState {
     pub store: Store,
     pub datacenter: Arc<str>,
     pub(crate) answers: Arc<Answers>,
+    pub access: Access,
     pub(crate) default_allow: bool,
     pub(crate) limits: Limits,
     node_name: Arc<str>,
@@ -93,9 +98,14 @@ impl ServerState {
     /// Makes what a cluster needs before it can serve: the certificate authority, and this node in the catalog. Finds
     /// it made when the store is not new.
     pub async fn start(store: Store, identity: &Identity) -> Result<Self, Error> {
+        let access = match &identity.acl {
+            Some(config) => Access::start(&store, config.clone(), &identity.datacenter, &identity.node_name).await?,
+            None => Access::default(),
+        };
         let server = Self {
             store,
             answers: Arc::default(),
+            access,
             datacenter: identity.datacenter.as_str().into(),
             default_allow: identity.default_allow,
             limits: identity.limits,
@@ -128,8 +138,8 @@ impl ServerState {
     }
 
     /// What the sender of a request may do; an error when its token is not known.
-    pub(crate) fn authorizer(&self, _options: &QueryOptions) -> Result<Authorizer, Error> {
-        Ok(Authorizer)
+    pub(crate) fn authorizer(&self, options: &QueryOptions) -> Result<Authorizer, Error> {
+        self.access.authorizer(options)
     }
 
     /// Writes an entry unless it breaks a chain. False: it is not as `cas` says.
@@ -175,6 +185,8 @@ impl ServerState {
     /// The state to answer from and the index to answer with, once they are newer than what the client knows.
     pub(crate) async fn read(&self, options: &QueryOptions, topics: &[Topic]) -> Result<(Arc<State>, u64), Error> {
         self.admit(options)?;
+        // A token that nobody knows is told so at once.
+        self.authorizer(options)?;
         let state = self.store.block(topics, options.index, options.wait).await;
         let index = state.index_of(topics);
         Ok((state, index))
@@ -215,6 +227,7 @@ fn own_registration(identity: &Identity) -> Registration {
 /// All routes that read or write the store.
 pub fn router(state: ServerState) -> Router {
     Router::new()
+        .merge(v1::acl::router())
         .merge(v1::catalog::router())
         .merge(v1::health::router())
         .merge(v1::config::router())
@@ -224,6 +237,7 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::kv::router())
         .merge(v1::session::router())
         .merge(v1::txn::router())
+        .merge(v1::event::router())
         .merge(v1::status::router())
         .merge(v1::coordinate::router())
         .merge(v1::operator::router())

@@ -22,7 +22,6 @@
 //! # Ok::<(), ca::Error>(())
 //! ```
 
-pub mod agent_tls;
 mod authority;
 pub mod csr;
 mod error;

@@ -28,6 +28,8 @@ pub(crate) type Stream = Box<dyn Io>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     pub ca_file: Option<PathBuf>,
+    /// The certificates themselves, before any file.
+    pub ca_pem: Option<String>,
     pub ca_path: Option<PathBuf>,
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
@@ -154,6 +156,13 @@ impl Tls {
 
     fn roots(&self) -> io::Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
+        if let Some(pem) = &self.ca_pem {
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let certificate = certificate.map_err(io::Error::other)?;
+                roots.add(certificate).map_err(io::Error::other)?;
+            }
+            return Ok(roots);
+        }
         let files = match (&self.ca_file, &self.ca_path) {
             (Some(file), _) => vec![file.clone()],
             (None, Some(dir)) => std::fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<io::Result<_>>()?,

@@ -98,7 +98,7 @@ enum Transport {
 pub struct Client {
     transport: Transport,
     token: Option<String>,
-    basic_auth: Option<String>,
+    authorization: Option<String>,
 }
 
 /// Where a server is and how to prove who is asking. Has no `Debug`: it holds secrets.
@@ -122,7 +122,7 @@ impl Client {
 
     fn over(target: Target) -> Self {
         let transport = Transport::Network { target, idle: Arc::default() };
-        Self { transport, token: None, basic_auth: None }
+        Self { transport, token: None, authorization: None }
     }
 
     /// To a server as a user names one; no connection is made yet.
@@ -130,7 +130,7 @@ impl Client {
         let target = Target::parse(&server.address, server.ssl, &server.tls)
             .map_err(|source| Error::Connect { what: server.address.clone(), source })?;
         let mut client = Self::over(target).with_token(server.token.clone());
-        client.basic_auth = server.basic_auth.as_ref().map(|pair| format!("Basic {}", STANDARD.encode(pair)));
+        client.authorization = server.basic_auth.as_ref().map(|pair| format!("Basic {}", STANDARD.encode(pair)));
         Ok(client)
     }
 
@@ -141,11 +141,17 @@ impl Client {
         R: Future<Output = Response<Bytes>> + Send + 'static,
     {
         let transport = Transport::InProcess(Arc::new(move |request| Box::pin(call(request))));
-        Self { transport, token: None, basic_auth: None }
+        Self { transport, token: None, authorization: None }
     }
 
     pub fn with_token(mut self, token: Option<String>) -> Self {
         self.token = token;
+        self
+    }
+
+    /// Proves itself by a bearer token, as others than Consul want it.
+    pub fn with_bearer(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
         self
     }
 
@@ -161,8 +167,8 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("x-consul-token", token);
         }
-        if let Some(basic) = &self.basic_auth {
-            request = request.header("authorization", basic);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
         }
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
@@ -184,6 +190,30 @@ impl Client {
             Ok(answer) => answer,
             Err(late) => Err(Error::Transport { what: self.describe(&method, path), source: late.into() }),
         }
+    }
+
+    /// A request with headers of its own; one of the same name is replaced.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Raw, Error> {
+        let mut request = self.request(&method, path, body)?;
+        let what = self.describe(&method, path);
+        let bad = |source: Box<dyn std::error::Error + Send + Sync>| Error::Transport { what: what.clone(), source };
+        for (name, _) in headers {
+            request.headers_mut().remove(*name);
+        }
+        for (name, value) in headers {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).map_err(|e| bad(e.into()))?;
+            let value = http::HeaderValue::from_str(value).map_err(|e| bad(e.into()))?;
+            request.headers_mut().append(name, value);
+        }
+        let answer = tokio::time::timeout(timeout, self.exchange(request)).await;
+        answer.unwrap_or_else(|late| Err(bad(late.into())))
     }
 
     /// A read whose answer never ends (logs, events), piece by piece.

@@ -96,10 +96,13 @@ impl Lock {
         Self { client: client.clone(), key: key.to_owned(), contention, session: None }
     }
 
-    /// Waits until the lock is held; false when patience ended first.
-    pub async fn acquire(&mut self) -> Result<bool, LockError> {
+    /// Waits until the lock is held; false when patience ended first, or `stop` did.
+    pub async fn acquire(&mut self, stop: impl Future<Output = ()>) -> Result<bool, LockError> {
         let session = self.contention.session(&self.client).await?;
-        let taken = self.contend(&session.id).await;
+        let taken = tokio::select! {
+            taken = self.contend(&session.id) => taken,
+            () = stop => Ok(false),
+        };
         match taken {
             Ok(true) => self.session = Some(session),
             // What cannot be told to the server now, its session's end will tell.

@@ -48,10 +48,13 @@ impl Semaphore {
         if self.prefix.is_empty() { last.to_owned() } else { format!("{}/{last}", self.prefix) }
     }
 
-    /// Waits until a place is held; false when patience ended first.
-    pub async fn acquire(&mut self) -> Result<bool, LockError> {
+    /// Waits until a place is held; false when patience ended first, or `stop` did.
+    pub async fn acquire(&mut self, stop: impl Future<Output = ()>) -> Result<bool, LockError> {
         let session = self.contention.session(&self.client).await?;
-        let taken = self.contend(&session.id).await;
+        let taken = tokio::select! {
+            taken = self.contend(&session.id) => taken,
+            () = stop => Ok(false),
+        };
         match taken {
             Ok(true) => self.session = Some(session),
             _ => {

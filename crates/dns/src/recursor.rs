@@ -20,7 +20,7 @@ const UDP_ANSWER_LIMIT: usize = 65_535;
 const RECURSION_DESIRED: u16 = 0x0100;
 
 /// What the first recursor says that has an answer, under the id of `message`. `None` when none has.
-pub async fn forward(config: &Config, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
+pub(crate) async fn forward(config: &Config, message: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let mut recursors = config.recursors.clone();
     if config.recursor_strategy == Strategy::Random {
         fastrand::shuffle(&mut recursors);
@@ -42,7 +42,7 @@ fn has_answered(answer: &[u8]) -> bool {
 }
 
 /// The addresses of a name, and the names on the way to them. Nothing when nobody knows.
-pub async fn resolve(config: &Config, name: &Name, asked: u16) -> Vec<Record> {
+pub(crate) async fn resolve(config: &Config, name: &Name, asked: u16) -> Vec<Record> {
     let mut message = Vec::with_capacity(HEADER + name.wire().len() + 4);
     for word in [0, RECURSION_DESIRED, 1, 0, 0, 0] {
         message.extend_from_slice(&u16::to_be_bytes(word));
@@ -112,8 +112,8 @@ fn belongs(answer: &[u8], message: &[u8]) -> bool {
         && (answer[4..6] == [0, 0] || answer.get(HEADER..question) == message.get(HEADER..question))
 }
 
-/// The records of the answer section that lead to an address.
-fn records(answer: &[u8]) -> Vec<Record> {
+/// The records of an answer that lead to an address.
+pub fn records(answer: &[u8]) -> Vec<Record> {
     let mut out = Vec::new();
     let _ = read_records(answer, &mut out);
     out

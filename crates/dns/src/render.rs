@@ -10,6 +10,8 @@ use crate::writer::{NameTable, Writer};
 const UDP_SIZE: usize = 512;
 /// The least that any answer record takes, with its name compressed: an address.
 const LEAST_RECORD: usize = 16;
+/// So many answers show how large one is.
+const SAMPLE: usize = 8;
 const OPT: &[u8] = &[0, 0, 41];
 const OPTION_CLIENT_SUBNET: u16 = 8;
 
@@ -73,19 +75,25 @@ impl Renderer {
         }
     }
 
-    /// Finds by halving how many answers fit. When not even one does with what belongs to it, it goes alone.
+    /// Finds how many answers fit: by the size of a few, then by halving. When not even one does with what belongs to
+    /// it, it goes alone.
     fn shrink(&mut self, out: &mut Vec<u8>, parts: &Parts<'_>, too_many: usize) {
-        let (mut fits, mut too_many) = (0, too_many);
-        while too_many - fits > 1 {
-            let middle = fits + (too_many - fits) / 2;
-            if self.write(out, parts, middle, true) {
-                fits = middle;
+        let (mut fits, mut too_many, mut guess) = (0, too_many, SAMPLE.min(too_many / 2));
+        let mut written = None;
+        while guess > fits {
+            let good = self.write(out, parts, guess, true);
+            written = good.then_some(guess);
+            if good {
+                fits = guess;
+                let each = (out.len() / guess).max(1);
+                guess = (fits + parts.limit.saturating_sub(out.len()) / each).min(too_many - 1);
             } else {
-                too_many = middle;
+                too_many = guess;
+                guess = fits + (too_many - fits) / 2;
             }
         }
         let wanted = parts.body.answers.len().min(1);
-        let _ = self.write(out, parts, fits, true) && fits >= wanted
+        let _ = fits >= wanted && (written == Some(fits) || self.write(out, parts, fits, true))
             || self.write(out, parts, wanted, false)
             || self.write(out, parts, 0, false);
     }

@@ -138,7 +138,13 @@ fn subnet(mut options: &[u8]) -> Option<Option<Subnet<'_>>> {
         }
         let (fixed, address) = data.split_at_checked(4)?;
         let subnet = Subnet { family: u16::from_be_bytes([fixed[0], fixed[1]]), prefix: fixed[2], address };
-        let bits = if subnet.family == 1 { 32 } else { 128 };
+        let bits = match subnet.family {
+            1 => 32,
+            2 => 128,
+            // No family and no address: the client only wants nobody's network to be told.
+            0 if subnet.prefix == 0 && address.is_empty() => continue,
+            _ => return None,
+        };
         if subnet.prefix > bits || address.len() != usize::from(subnet.prefix).div_ceil(8) {
             return None;
         }

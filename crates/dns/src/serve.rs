@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::answer::Known;
 use crate::config::Config;
 use crate::error::Error;
+use crate::path::Datagrams;
 use crate::respond::{Received, Responder, Transport, Verdict};
 use crate::view::Source;
 use crate::{recursor, request, tcp, udp};
@@ -86,7 +87,7 @@ impl Drop for Server {
     }
 }
 
-type Sockets = (tokio::net::TcpListener, Vec<tokio::net::UdpSocket>);
+type Sockets = (tokio::net::TcpListener, Vec<Datagrams>);
 
 /// Both transports on the same port.
 fn bind(address: SocketAddr, only_v6: bool) -> Result<Sockets, Error> {
@@ -122,7 +123,7 @@ fn listen(address: SocketAddr, only_v6: bool) -> io::Result<tokio::net::TcpListe
 }
 
 /// One socket for each worker; the kernel spreads the clients over them.
-fn datagrams(address: SocketAddr, only_v6: bool) -> io::Result<Vec<tokio::net::UdpSocket>> {
+fn datagrams(address: SocketAddr, only_v6: bool) -> io::Result<Vec<Datagrams>> {
     let new = || socket(address, Type::DGRAM, Protocol::UDP, only_v6);
     // A shared port is shared with other programs of this user, too: only an exclusive one shows that it is free.
     new()?.bind(&address.into())?;
@@ -134,7 +135,7 @@ fn datagrams(address: SocketAddr, only_v6: bool) -> io::Result<Vec<tokio::net::U
             // Best effort: the system may have a lower limit.
             let _ = socket.set_recv_buffer_size(UDP_BUFFER);
             socket.bind(&address.into())?;
-            tokio::net::UdpSocket::from_std(socket.into())
+            Datagrams::new(tokio::net::UdpSocket::from_std(socket.into())?)
         })
         .collect()
 }

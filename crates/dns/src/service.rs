@@ -48,10 +48,10 @@ fn addresses(context: &Context<'_>, mut instances: Vec<Instance>, wish: &Wish<'_
     let mut named = false;
     for instance in &instances {
         match place(instance, wish) {
-            Some(Place::Node(address) | Place::Address(address)) if answers(address, wish.kind) => {
-                if seen.insert(address) {
-                    body.push(record(Data::address(address)));
-                }
+            Some(Place::Node(address) | Place::Address(address))
+                if answers(address, wish.kind) && seen.insert(address) =>
+            {
+                body.push(record(Data::address(address)));
             }
             Some(Place::Host(_)) => named = true,
             _ => {}

@@ -14,6 +14,7 @@ use api::listen::{Endpoint, Limits, Listener, SocketAccess};
 use api::policy::Policy;
 use api::server::{Identity, ServerState};
 use api::tls::ServerTls;
+use api::{Access, AclConfig};
 use axum::Router;
 use client::Client;
 use insight::Insight;
@@ -24,6 +25,9 @@ use tokio::task::JoinHandle;
 
 use crate::facts;
 use crate::logging::Logs;
+
+/// Consul's port for gossip between datacenters, as members show it.
+const SERF_WAN_PORT: u16 = 8302;
 
 /// Why a mesh did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -93,15 +97,14 @@ pub struct Options {
     pub serf_lan_port: u16,
     /// Prometheus may read the agent's own metrics.
     pub prometheus: bool,
-    /// The same between datacenters.
-    pub serf_wan_port: u16,
-    /// Serve the page.
-    pub ui: bool,
-    pub server_limits: api::server::Limits,
     /// Config entries written at the start, unless there are such already.
     pub entries: Vec<ConfigEntry>,
     /// What the first root of the certificate authority is made by.
     pub ca_config: OpaqueMap,
+    /// None: no access control.
+    pub acl: Option<AclConfig>,
+    /// What is set of keys and sessions.
+    pub kv: api::server::Limits,
     /// What the definition files say at the start.
     pub services: Vec<ServiceDefinition>,
     pub checks: Vec<CheckDefinition>,
@@ -126,11 +129,10 @@ impl Options {
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
             serf_lan_port: 8301,
             prometheus: false,
-            serf_wan_port: 8302,
-            ui: true,
-            server_limits: api::server::Limits::default(),
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
+            acl: None,
+            kv: api::server::Limits::default(),
             services: Vec::new(),
             checks: Vec::new(),
         }
@@ -157,6 +159,7 @@ pub struct Member {
 pub struct Mesh {
     first: Member,
     store: Store,
+    access: Access,
     insight: Arc<Insight>,
     server: Router,
     logs: Logs,
@@ -187,14 +190,14 @@ impl Mesh {
             return Err(Error::Definition(refused));
         }
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
-        let agent_state = agent_state(&agent, &insight, &options);
+        let agent_state = agent_state(&agent, &state.access, &insight, &options);
         let router = api::App::new(options.dev)
             .with_policy(options.policy)
             .measured(options.agent.metrics.clone())
             .merge(server.clone())
             .merge(api::agent::router(agent_state))
             .merge(api::insight::router(insight_state(&state, &insight)))
-            .merge(if options.ui { ui::router() } else { Router::new() })
+            .merge(ui::router())
             .merge(options.more)
             .into_router();
         let (stop, stopping) = watch::channel(false);
@@ -204,7 +207,17 @@ impl Mesh {
             .map(|listener| tokio::spawn(serve(listener, router.clone(), stopping.clone())))
             .collect();
         let first = Member { agent, client: api::in_process(router) };
-        Ok(Self { first, store: state.store, insight, server, logs: options.logs, http, stop, serving })
+        Ok(Self {
+            first,
+            store: state.store,
+            access: state.access,
+            insight,
+            server,
+            logs: options.logs,
+            http,
+            stop,
+            serving,
+        })
     }
 
     /// Another node's agent in this process: its own local state, the same servers.
@@ -214,7 +227,7 @@ impl Mesh {
         let servers = api::App::new(false).merge(self.server.clone()).into_router();
         let agent = Agent::start(options.agent.clone(), api::in_process(servers));
         agent.ready().await.map_err(|error| Error::Server(error.to_string()))?;
-        let routes = api::agent::router(agent_state(&agent, &self.insight, &options));
+        let routes = api::agent::router(agent_state(&agent, &self.access, &self.insight, &options));
         let router = api::App::new(true).merge(self.server.clone()).merge(routes).into_router();
         Ok(Member { agent, client: api::in_process(router) })
     }
@@ -225,6 +238,10 @@ impl Mesh {
     }
 
     /// The facts, for what serves them in another language than HTTP.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -289,15 +306,17 @@ fn identity(options: &Options) -> Identity {
         server_port: config.server_port.unwrap_or(8300),
         default_allow: config.default_policy == model::Action::Allow,
         ca_config: options.ca_config.clone(),
-        limits: options.server_limits,
+        limits: options.kv,
+        acl: options.acl.clone(),
     }
 }
 
-fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) -> AgentState {
+fn agent_state(agent: &Arc<Agent>, access: &Access, insight: &Arc<Insight>, options: &Options) -> AgentState {
     let insight = Arc::clone(insight);
     let (leaving, left) = (Arc::clone(agent), options.left.clone());
     AgentState {
         agent: Arc::clone(agent),
+        access: access.clone(),
         report: Arc::new(move |report| insight.ingest(&report, now_ms())),
         reload: options.reload.clone(),
         leave: action(move || {
@@ -311,7 +330,7 @@ fn agent_state(agent: &Arc<Agent>, insight: &Arc<Insight>, options: &Options) ->
         logs: options.logs.clone(),
         debug_config: Arc::new(options.debug_config.clone()),
         serf_lan_port: options.serf_lan_port,
-        serf_wan_port: options.serf_wan_port,
+        serf_wan_port: SERF_WAN_PORT,
         prometheus: options.prometheus,
     }
 }
@@ -322,7 +341,7 @@ fn insight_state(state: &ServerState, insight: &Arc<Insight>) -> InsightState {
         let store = store.clone();
         async move { facts::services(&store.state()) }
     };
-    InsightState::new(Arc::clone(insight), &state.datacenter, catalog)
+    InsightState::new(Arc::clone(insight), &state.datacenter, catalog).with_access(state.access.clone())
 }
 
 fn now_ms() -> u64 {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api::{Access, Authorizer, Resource};
 use dns::{Instance, Lookup, Prepared, Source, Subject, View};
 use model::{ConfigEntry, EntryKind, Node, ServiceKind, Status};
 use store::{State, Store, Topic};
@@ -13,33 +14,42 @@ const EVERY_SERVICE: &str = "*";
 /// Gives the newest state.
 pub struct Catalog {
     store: Store,
+    access: Access,
 }
 
 impl Catalog {
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, access: Access) -> Self {
+        Self { store, access }
     }
 }
 
 impl Source for Catalog {
     fn view(&self) -> Arc<dyn View> {
-        Arc::new(Snapshot { state: self.store.state() })
+        Arc::new(Snapshot {
+            state: self.store.state(),
+            may: self.access.of_dns().ok(),
+            rights: self.access.dns_revision(),
+        })
     }
 }
 
 /// The catalog at one index.
 struct Snapshot {
     state: Arc<State>,
+    /// None: the token of DNS is not known, so nothing is seen.
+    may: Option<Authorizer>,
+    rights: u64,
 }
 
 impl View for Snapshot {
     fn revision(&self, subject: &Subject) -> u64 {
-        match subject {
+        let index = match subject {
             Subject::Lookup(Lookup::Service(name)) => self.state.index_of(&[Topic::service(name)]),
             Subject::Lookup(Lookup::Connect(name)) => self.state.index_of(&[Topic::connect(name)]),
             Subject::Lookup(Lookup::Ingress(_)) => self.state.index(),
             Subject::Addresses => self.state.index_of(&[Topic::Nodes, Topic::Services]),
-        }
+        };
+        index.wrapping_add(self.rights)
     }
 
     fn instances(&self, lookup: &Lookup) -> Vec<Instance> {
@@ -50,21 +60,25 @@ impl View for Snapshot {
         };
         let gateway = |instance: &store::Instance| instance.service.kind == ServiceKind::IngressGateway;
         let ingress = matches!(lookup, Lookup::Ingress(_));
-        found.into_iter().filter(|instance| !ingress || gateway(instance)).map(instance).collect()
+        let sees = |instance: &store::Instance| {
+            self.may.as_ref().is_some_and(|may| may.sees_instance(&instance.node.node, &instance.service.service))
+        };
+        found.into_iter().filter(|instance| (!ingress || gateway(instance)) && sees(instance)).map(instance).collect()
     }
 
     fn node(&self, name: &str) -> Option<Arc<Node>> {
-        self.state.node(name).map(|node| Arc::clone(&node.value))
+        self.state.node(name).filter(|node| self.sees_node(node)).map(|node| Arc::clone(&node.value))
     }
 
     fn node_at(&self, address: IpAddr) -> Option<Arc<Node>> {
-        let found = self.state.nodes().find(|node| node.address.parse() == Ok(address));
+        let found = self.state.nodes().find(|node| node.address.parse() == Ok(address) && self.sees_node(node));
         found.map(|node| Arc::clone(&node.value))
     }
 
     fn service_at(&self, address: IpAddr) -> Option<String> {
         let services = self.state.nodes().flat_map(|node| self.state.services_of(&node.node));
-        let mut services = services.filter(|service| service.address.parse() == Ok(address));
+        let sees = |name: &str| self.may.as_ref().is_some_and(|may| may.sees(Resource::Service, name));
+        let mut services = services.filter(|service| service.address.parse() == Ok(address) && sees(&service.service));
         services.next().map(|service| service.service.clone())
     }
 
@@ -74,6 +88,10 @@ impl View for Snapshot {
 }
 
 impl Snapshot {
+    fn sees_node(&self, node: &Node) -> bool {
+        self.may.as_ref().is_some_and(|may| may.sees(Resource::Node, &node.node))
+    }
+
     /// The ingress gateways whose configuration names the service.
     fn gateways(&self, service: &str) -> impl Iterator<Item = String> {
         let entries = self.state.configs(Some(EntryKind::IngressGateway)).into_iter();

@@ -17,6 +17,7 @@
 //! # });
 //! ```
 
+mod access;
 mod arguments;
 pub mod assemble;
 pub mod commands;
@@ -25,7 +26,7 @@ pub mod demo;
 mod dev;
 mod dns_settings;
 mod dns_view;
+mod duties;
 mod facts;
 pub mod logging;
 mod resident;
-mod signals;

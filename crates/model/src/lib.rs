@@ -23,6 +23,7 @@ mod coordinate;
 pub mod decode;
 mod definition;
 mod duration;
+mod event;
 pub mod hcl;
 mod intention;
 mod kv;
@@ -42,6 +43,7 @@ pub use config_entry::{
 pub use coordinate::{Coordinate, NodeCoordinate};
 pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};
 pub use duration::{DurationError, format_duration, parse_duration};
+pub use event::UserEvent;
 pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};
 pub use kv::{Blob, KvEntry, Session, SessionBehavior};
 pub use node::Node;
@@ -51,11 +53,3 @@ pub use service::{
 };
 pub use settings::{ProxySettings, UpstreamSettings};
 pub use spiffe::{SpiffeError, SpiffeId};
-
-/// Where something was created and last changed in the store; the unit of every blocking query.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Raft {
-    pub create_index: u64,
-    pub modify_index: u64,
-}

@@ -37,6 +37,11 @@ pub struct UpstreamSettings {
     pub max_concurrent_requests: Option<u32>,
     pub passive_health_check_interval: Option<Duration>,
     pub passive_health_check_max_failures: Option<u32>,
+    pub passive_health_check_base_ejection_time: Option<Duration>,
+    /// Percent.
+    pub passive_health_check_max_ejection_percent: Option<u32>,
+    /// Percent: how often an ejection that is due is carried out.
+    pub passive_health_check_enforcing: Option<u32>,
     pub warnings: Vec<String>,
 }
 
@@ -120,6 +125,11 @@ impl UpstreamSettings {
         read.each(|name, value| match name {
             "interval" => self.passive_health_check_interval = value.duration(),
             "max_failures" => self.passive_health_check_max_failures = value.number(),
+            "base_ejection_time" => self.passive_health_check_base_ejection_time = value.duration(),
+            "max_ejection_percent" => self.passive_health_check_max_ejection_percent = value.number(),
+            "enforcing_consecutive_5xx" | "enforcing_consecutive5xx" => {
+                self.passive_health_check_enforcing = value.number();
+            }
             _ => value.unknown(),
         });
     }

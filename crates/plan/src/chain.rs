@@ -27,7 +27,7 @@ const DEPTH_LIMIT: usize = 128;
 const SPLITS_LIMIT: usize = 10_000;
 
 /// Every entry that a chain may be made of, by service name in lower case: entries are found in any case.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entries {
     pub proxy_defaults: Option<ProxyDefaults>,
     pub service_defaults: BTreeMap<String, ServiceDefaults>,
@@ -178,6 +178,22 @@ impl Entries {
         self.routers.keys().chain(self.splitters.keys()).chain(self.resolvers.keys())
     }
 
+    /// The names (in lower case) that the entries of a service lead to.
+    pub fn destinations(&self, service: &str) -> Vec<String> {
+        let mut found: Vec<&String> = Vec::new();
+        let routes = self.routers.get(service).into_iter().flat_map(|router| &router.routes);
+        found.extend(routes.filter_map(|route| route.destination.as_ref()).map(|destination| &destination.service));
+        found.extend(self.splitters.get(service).into_iter().flat_map(|splitter| &splitter.splits).map(|s| &s.service));
+        if let Some(resolver) = self.resolvers.get(service) {
+            found.extend(resolver.redirect.iter().map(|redirect| &redirect.service));
+            for failover in resolver.failover.values() {
+                found.push(&failover.service);
+                found.extend(failover.targets.iter().map(|target| &target.service));
+            }
+        }
+        found.into_iter().filter(|name| !name.is_empty()).map(|name| name.to_lowercase()).collect()
+    }
+
     /// The protocol of one service: its own, that of all when it has no entry, or TCP.
     pub fn protocol(&self, service: &str) -> String {
         if let Some(own) = self.defaults(service) {
@@ -204,6 +220,22 @@ impl Entries {
 
 fn is_http(protocol: &str) -> bool {
     matches!(protocol, "http" | "http2" | "grpc")
+}
+
+impl Chain {
+    /// A chain that leads nowhere.
+    pub(crate) fn empty(question: &Question) -> Self {
+        Self {
+            service_name: question.service.clone(),
+            namespace: NAMESPACE,
+            datacenter: question.datacenter.clone(),
+            customization_hash: String::new(),
+            protocol: question.protocol.clone(),
+            start_node: String::new(),
+            nodes: BTreeMap::new(),
+            targets: BTreeMap::new(),
+        }
+    }
 }
 
 /// Compiles the chain of one name.

@@ -9,15 +9,12 @@ use model::{
     DestinationType, Protocol, ProxyConfig, ProxySettings, Service, ServiceKind, SpiffeId, Upstream, UpstreamSettings,
 };
 
-use crate::{
-    Balance, HeaderEdits, Inbound, Inputs, Match, Outbound, Plan, ProxyRef, Retry, Route, Target, TargetId,
-    WeightedTarget, intentions, merge, recording,
-};
+use crate::upstream::Way;
+use crate::{Inbound, Inputs, Outbound, Plan, ProxyRef, Target, TargetId, intentions, merge, recording};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Envoy's default for a route, so Consul's for an upstream without a router.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-const NAMESPACE: &str = "default";
 const ANY_ADDRESS: &str = "0.0.0.0";
 const LOOPBACK: &str = "127.0.0.1";
 
@@ -77,16 +74,16 @@ fn proxy_ref(inputs: &Inputs, proxy: &ProxyConfig, service: &str) -> ProxyRef {
 }
 
 /// A plan under way.
-struct Draft<'a> {
-    inputs: &'a Inputs,
-    warnings: Vec<String>,
+pub(crate) struct Draft<'a> {
+    pub inputs: &'a Inputs,
+    pub warnings: Vec<String>,
     /// Addresses and ports that a listener of this plan has.
     taken: BTreeSet<(u16, String)>,
-    targets: BTreeMap<TargetId, Arc<Target>>,
+    pub targets: BTreeMap<TargetId, Arc<Target>>,
 }
 
 impl Draft<'_> {
-    fn warn(&mut self, warning: String) {
+    pub fn warn(&mut self, warning: String) {
         self.warnings.push(warning);
     }
 
@@ -138,59 +135,13 @@ impl Draft<'_> {
         }
         let settings = UpstreamSettings::parse(&upstream.config);
         self.warnings.extend(settings.warnings.iter().map(|w| format!("upstream {name:?}: {w}")));
-        if settings.passive_health_check_max_failures.is_some() || settings.passive_health_check_interval.is_some() {
-            self.warn(format!("upstream {name:?}: passive_health_check has no effect on this proxy yet"));
-        }
-        let protocol = settings.protocol;
-        let target = self.target(upstream, &settings, protocol);
-        let route = Route {
-            name: name.clone(),
-            when: Match::default(),
-            targets: vec![WeightedTarget::only(target)],
-            prefix_rewrite: None,
-            timeout: request_timeout(protocol),
-            retry: Retry { attempts: 1, on_connect_failure: true, ..Retry::default() },
-            request_headers: HeaderEdits::default(),
-            response_headers: HeaderEdits::default(),
-        };
-        Some(Outbound { name, bind, port: upstream.local_bind_port, protocol, routes: vec![route] })
-    }
-
-    /// Two upstreams may lead to one destination with different limits: the first decides, the second is told so.
-    fn target(&mut self, upstream: &Upstream, settings: &UpstreamSettings, protocol: Protocol) -> TargetId {
-        let datacenter = or(&upstream.datacenter, &self.inputs.datacenter).to_owned();
-        let service = upstream.destination_name.clone();
-        let id = TargetId(format!("{service}.{NAMESPACE}.{datacenter}"));
-        let target = Target {
-            id: id.clone(),
-            namespace: NAMESPACE.to_owned(),
-            subset: String::new(),
-            protocol,
-            identity: SpiffeId::service(&self.inputs.trust_domain, &datacenter, &service),
-            sni: format!("{}.internal.{}", id.0, self.inputs.trust_domain),
-            connect_timeout: settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            max_connections: settings.max_connections.unwrap_or(0),
-            max_pending_requests: settings.max_pending_requests.unwrap_or(0),
-            max_concurrent_requests: settings.max_concurrent_requests.unwrap_or(0),
-            filter: String::new(),
-            only_passing: false,
-            failover: Vec::new(),
-            balance: Balance::default(),
-            hash: Vec::new(),
-            ejection: None,
-            service,
-            datacenter,
-        };
-        match self.targets.get(&id) {
-            Some(known) if **known != target => {
-                self.warn(format!("two upstreams lead to {:?} with different settings: the first decides", id.0));
-            }
-            Some(_) => {}
-            None => {
-                self.targets.insert(id.clone(), Arc::new(target));
-            }
-        }
-        id
+        let chain = self.chain(upstream, &settings, &name);
+        let protocol = Protocol::parse(&chain.protocol).unwrap_or_else(|| {
+            self.warn(format!("upstream {name:?}: protocol {:?} is not known: taken as tcp", chain.protocol));
+            Protocol::Tcp
+        });
+        let routes = self.routes(&Way { name: &name, settings: &settings, chain: &chain });
+        Some(Outbound { name, bind, port: upstream.local_bind_port, protocol, routes })
     }
 
     /// One listener per address and port; the first one named has it.
@@ -206,7 +157,7 @@ impl Draft<'_> {
 }
 
 /// A gRPC call may stream for hours and carries its own deadline.
-fn request_timeout(protocol: Protocol) -> Duration {
+pub(crate) fn request_timeout(protocol: Protocol) -> Duration {
     match protocol {
         Protocol::Http | Protocol::Http2 => REQUEST_TIMEOUT,
         Protocol::Tcp | Protocol::Grpc => Duration::ZERO,
@@ -235,6 +186,6 @@ fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+pub(crate) fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }

@@ -22,6 +22,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+mod balance;
 pub mod chain;
 mod compile;
 mod hash;
@@ -31,6 +32,7 @@ pub mod merge;
 mod plan;
 mod recording;
 mod route;
+mod upstream;
 
 pub use compile::compile;
 pub use hash::content_hash;

@@ -4,7 +4,7 @@
 //! jittered pauses.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,13 +17,12 @@ use tokio::time::Instant;
 
 use crate::file::{self, Loaded};
 use crate::follow;
+use crate::hold::Waiting;
 use crate::publish::Publisher;
 use crate::sidecar::{Config, Phase, Source, advance};
 use crate::snapshot::{Instance, Snapshot};
 use crate::worker::ENDED;
 
-/// An upstream's listener is opened when its instances are known, or after this long: then its 503 says so.
-const ENDPOINTS_GRACE: Duration = Duration::from_secs(1);
 /// A listener whose port is taken is tried again this often.
 const BIND_AGAIN: Duration = Duration::from_secs(1);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -57,6 +56,14 @@ impl Shared {
     pub fn update(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.known.borrow_mut());
         self.changed.notify_one();
+    }
+
+    /// Forgets instances of targets that no plan has any more, once the older plan is not served either.
+    fn settle(&self, settled: impl FnOnce(&Arc<Plan>) -> bool) {
+        let mut known = self.known.borrow_mut();
+        if let Some(plan) = known.plan.clone().filter(settled) {
+            known.endpoints.retain(|id, _| plan.targets.contains_key(id));
+        }
     }
 }
 
@@ -131,38 +138,13 @@ async fn serve(mut control: Control, first: Option<Loaded>) {
     }
 }
 
-/// What holds back a listener, and until when.
-#[derive(Default)]
-struct Waiting {
-    since: BTreeMap<TargetId, Instant>,
-    again: Option<Instant>,
-}
-
-impl Waiting {
-    /// The targets whose listeners should not open yet.
-    fn unknown(&mut self, known: &Known, plan: &Plan) -> BTreeSet<TargetId> {
-        let missing: BTreeSet<&TargetId> = plan.targets.keys().filter(|id| !known.endpoints.contains_key(id)).collect();
-        self.since.retain(|id, _| missing.contains(id));
-        let now = Instant::now();
-        let mut unknown = BTreeSet::new();
-        for id in missing {
-            let until = *self.since.entry(id.clone()).or_insert(now) + ENDPOINTS_GRACE;
-            if until > now {
-                self.again = Some(self.again.map_or(until, |again| again.min(until)));
-                unknown.insert(id.clone());
-            }
-        }
-        unknown
-    }
-}
-
 async fn publish(control: &mut Control, shared: &Shared, publisher: &mut Publisher, waiting: &mut Waiting) {
     waiting.again = None;
     let ready = {
         let known = shared.known.borrow();
         let (Some(plan), Some(leaf), Some(roots)) = (&known.plan, &known.leaf, &known.roots) else { return };
-        let unknown = waiting.unknown(&known, plan);
-        (plan.clone(), leaf.clone(), roots.clone(), known.endpoints.clone(), unknown)
+        let (plan, unknown) = waiting.serve(&known, plan);
+        (plan, leaf.clone(), roots.clone(), known.endpoints.clone(), unknown)
     };
     let (plan, leaf, roots, endpoints, unknown) = ready;
     let snapshot = match publisher.snapshot(&plan, &leaf, &roots, endpoints, &unknown).await {
@@ -181,6 +163,7 @@ async fn publish(control: &mut Control, shared: &Shared, publisher: &mut Publish
         let again = Instant::now() + BIND_AGAIN;
         waiting.again = Some(waiting.again.map_or(again, |at| at.min(again)));
     } else if applied && unknown.is_empty() {
+        shared.settle(|plan| waiting.is_settled(plan));
         control.phase.send_if_modified(|phase| advance(phase, Phase::Ready));
     }
 }

@@ -203,12 +203,11 @@ struct Targets {
 
 impl Targets {
     fn set(&mut self, targets: &BTreeMap<TargetId, Arc<Target>>) {
-        let shared = &self.shared;
+        // What is known of their instances stays until the plan before this one is not served any more.
         self.running.retain(|id, running| {
             let kept = targets.contains_key(id);
             if !kept {
                 running.stop();
-                shared.known.borrow_mut().endpoints.remove(id);
             }
             kept
         });

@@ -30,6 +30,7 @@ mod follow;
 mod forward;
 mod hashing;
 mod headers;
+mod hold;
 mod io;
 mod limits;
 mod matching;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::acl::{AclPolicy, AclRole, AclToken, AuthMethod, BindingRule};
-use model::{ConfigEntry, EntryKind, HealthCheck, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session};
+use model::{
+    ConfigEntry, EntryKind, HealthCheck, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session, UserEvent,
+};
 use serde::{Deserialize, Serialize};
 
 /// A position in the history of the facts. 0 means "never".
@@ -122,6 +124,7 @@ pub enum Fact {
     ConfigSerial(u64),
     Kv(Arc<KvEntry>),
     Session(Arc<Session>),
+    Event(Arc<UserEvent>),
     Coordinate(Arc<NodeCoordinate>),
     Autopilot(Arc<Autopilot>),
     Acl(AclFact),
@@ -154,6 +157,7 @@ pub enum Key {
     ConfigSerial,
     Kv(Arc<str>),
     Session(Arc<str>),
+    Event(Arc<str>),
     Coordinate { node: Arc<str>, segment: Arc<str> },
     Autopilot,
     Acl(AclKey),
@@ -211,6 +215,7 @@ impl Fact {
             Self::CaSerial(_) => Key::CaSerial,
             Self::ConfigSerial(_) => Key::ConfigSerial,
             Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
+            Self::Event(event) => Key::Event(event.id.as_str().into()),
             Self::Session(session) => Key::Session(session.id.as_str().into()),
             Self::Coordinate(place) => Key::coordinate(&place.node, &place.segment),
             Self::Autopilot(_) => Key::Autopilot,

@@ -41,5 +41,5 @@ pub use store::{DEFAULT_WAIT, MAX_WAIT, Store};
 pub use watch::Topic;
 pub use write::{
     CatalogVerb, KvCondition, KvOp, KvVerb, KvWrite, Proposal, Registration, Removal, SESSION_TTL_MAX, SESSION_TTL_MIN,
-    TokenRequest, TxnError, TxnOp, TxnResult, session_id,
+    TokenRequest, TxnError, TxnOp, TxnResult, check_auth_method, session_id,
 };

@@ -40,3 +40,25 @@ impl LockDelays {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Fact;
+
+    #[test]
+    fn no_lock_rests_longer_than_a_minute() {
+        let session =
+            model::Session { id: "s".to_owned(), lock_delay: Duration::from_secs(3600), ..Default::default() };
+        let entry = model::KvEntry { key: "k".to_owned(), session: "s".to_owned(), ..Default::default() };
+        let mut state = State::default();
+        let puts = vec![Fact::Session(Arc::new(session)), Fact::Kv(Arc::new(entry))];
+        state.apply(2, &Batch { puts, ..Batch::default() });
+        let delays = LockDelays::default();
+        let before = Instant::now();
+        delays.follow(&Batch { deletes: vec![Key::Session("s".into())], ..Batch::default() }, &state);
+        assert!(delays.holds("k") && !delays.holds("other"));
+        let until = delays.lock().get("k").copied();
+        assert!(until.is_some_and(|until| until <= Instant::now() + LOCK_DELAY_MAX && until > before));
+    }
+}

@@ -36,6 +36,7 @@ pub enum Topic {
     Sessions,
     Session(Arc<str>),
     NodeSessions(Arc<str>),
+    Events,
     Coordinates,
     AclTokens,
     AclPolicies,

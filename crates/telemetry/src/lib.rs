@@ -39,7 +39,7 @@ pub use access_log::{AccessEntry, AccessLog, AccessLogConfig, LogTarget};
 pub use cell::{Answers, Cell, CellValues};
 pub use counters::{Counter, Gauge, ListenerCounters, ListenerValues, TargetCounters, TargetValues};
 pub use error::Error;
-pub use metrics::{Aggregate, Label, Metrics, Series, Summary};
+pub use metrics::{Aggregate, Label, Metrics, PushTo, Series, Summary};
 pub use record::*;
 pub use registry::{
     ListenerInfo, ListenerSnapshot, MAX_CELLS, MAX_GRPC_METHODS, Membership, OTHER, ProxyLabels, Recorder, Registry,

@@ -1,11 +1,17 @@
 //! The agent's own metrics, in the three forms Consul has: gauges, counters and samples. Nothing on the path of a
 //! proxied request is measured here, so that a lock is good enough.
 
+mod push;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use push::{Event, OUTBOX_LIMIT};
+
+pub use push::PushTo;
 
 /// Counters and samples are told by intervals of this length, as Consul tells them.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -74,6 +80,7 @@ pub struct Summary {
 #[derive(Clone)]
 pub struct Metrics {
     prefix: Arc<str>,
+    filter: Arc<Filter>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -87,6 +94,22 @@ struct Inner {
     counted: BTreeMap<Series, f64>,
     sampled: BTreeMap<Series, Total>,
     dropped: u64,
+    /// What is still to be sent, when somebody sends it.
+    outbox: Option<Vec<Event>>,
+}
+
+/// Names that are measured: of the rules whose start fits, the longest decides.
+#[derive(Debug, Default)]
+struct Filter {
+    rules: Vec<(String, bool)>,
+    otherwise_not: bool,
+}
+
+impl Filter {
+    fn lets_through(&self, name: &str) -> bool {
+        let fitting = self.rules.iter().filter(|(start, _)| name.starts_with(start.as_str()));
+        fitting.max_by_key(|(start, _)| start.len()).map_or(!self.otherwise_not, |(_, allow)| *allow)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -126,8 +149,23 @@ impl Metrics {
             counted: BTreeMap::new(),
             sampled: BTreeMap::new(),
             dropped: 0,
+            outbox: None,
         };
-        Self { prefix: prefix.into(), inner: Arc::new(Mutex::new(inner)) }
+        Self { prefix: prefix.into(), filter: Arc::default(), inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// `telemetry.prefix_filter` (`+consul.api`, `-consul.agent.check`) and `telemetry.filter_default`.
+    #[must_use]
+    pub fn filtered(mut self, rules: &[String], default: bool) -> Self {
+        let own = format!("{}.", self.prefix);
+        let rule = |rule: &String| {
+            let (sign, name) = (rule.starts_with('+'), rule.strip_prefix(['+', '-'])?);
+            // A rule may name less than the prefix: then it is about everything.
+            let rest = name.strip_prefix(&own).or_else(|| own.starts_with(name).then_some(""))?;
+            Some((rest.to_owned(), sign))
+        };
+        self.filter = Arc::new(Filter { rules: rules.iter().filter_map(rule).collect(), otherwise_not: !default });
+        self
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -137,12 +175,21 @@ impl Metrics {
     }
 
     pub fn gauge(&self, name: &'static str, labels: Vec<Label>, value: f64) {
-        self.inner().gauges.insert(Series { name, labels }, value);
+        if self.filter.lets_through(name) {
+            let series = Series { name, labels };
+            let mut inner = self.inner();
+            inner.send(|| Event::Gauge(series.clone(), value));
+            inner.gauges.insert(series, value);
+        }
     }
 
     pub fn count(&self, name: &'static str, labels: Vec<Label>) {
+        if !self.filter.lets_through(name) {
+            return;
+        }
         let series = Series { name, labels };
         let mut inner = self.inner();
+        inner.send(|| Event::Count(series.clone()));
         let known = inner.counted.contains_key(&series);
         if inner.admits(known) {
             *inner.counted.entry(series.clone()).or_default() += 1.0;
@@ -152,8 +199,12 @@ impl Metrics {
 
     /// How long something took, in milliseconds.
     pub fn took(&self, name: &'static str, labels: Vec<Label>, time: Duration) {
+        if !self.filter.lets_through(name) {
+            return;
+        }
         let (series, value) = (Series { name, labels }, time.as_secs_f64() * 1000.0);
         let mut inner = self.inner();
+        inner.send(|| Event::Took(series.clone(), value));
         let known = inner.sampled.contains_key(&series);
         if inner.admits(known) {
             inner.sampled.entry(series.clone()).or_default().add(value);
@@ -218,6 +269,14 @@ impl Inner {
         self.last = Some((self.since + skipped, if quiet { Interval::default() } else { whole }));
         self.begun += INTERVAL * intervals;
         self.since += INTERVAL * intervals;
+    }
+
+    fn send(&mut self, event: impl FnOnce() -> Event) {
+        match &mut self.outbox {
+            Some(outbox) if outbox.len() < OUTBOX_LIMIT => outbox.push(event()),
+            Some(_) => self.dropped += 1,
+            None => {}
+        }
     }
 
     fn admits(&mut self, known: bool) -> bool {
@@ -336,6 +395,20 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn the_longest_rule_that_fits_decides() {
+        let rules = ["+consul.api", "-consul.api.http", "+bogus", "nonsense"].map(str::to_owned);
+        let metrics = Metrics::default().filtered(&rules, false);
+        for name in ["api.http", "api.other", "agent.check"] {
+            metrics.took(name, Vec::new(), Duration::ZERO);
+        }
+        let names: Vec<&str> = metrics.summary().samples.keys().map(|series| series.name).collect();
+        assert_eq!(names, ["api.other"]);
+        let metrics = Metrics::default().filtered(&["-consul".to_owned()], true);
+        metrics.count("api.http", Vec::new());
+        assert!(metrics.summary().counters.is_empty());
     }
 
     #[test]

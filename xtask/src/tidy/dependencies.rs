@@ -13,11 +13,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("telemetry", &["model"]),
     ("client", &["model", "plan", "telemetry"]),
+    ("auth", &["model", "client"]),
     ("dns", &["model"]),
     ("proxy", &["model", "plan", "ca", "telemetry", "client"]),
     ("insight", &["model", "telemetry"]),
     ("agent", &["model", "plan", "ca", "client", "telemetry"]),
-    ("api", &["model", "store", "ca", "plan", "telemetry", "insight", "agent", "client"]),
+    ("api", &["model", "store", "ca", "plan", "telemetry", "insight", "agent", "client", "auth"]),
     ("ui", &["model", "insight", "telemetry"]),
     (
         "meshglass",

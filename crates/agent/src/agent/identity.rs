@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::SpiffeId;
+use model::{SpiffeId, Token};
 use tokio::sync::watch;
 
 use super::Agent;
@@ -45,7 +45,18 @@ impl Agent {
 
     /// The certificate for a service name and whether it was there already; blocks while it is that of `index`.
     pub async fn leaf(self: &Arc<Self>, service: &str, index: u64, wait: Duration) -> Result<(Arc<Leaf>, bool), Error> {
-        let (mut watch, cached) = self.leaves.watch(self, service)?;
+        self.leaf_for(&Token::default(), service, index, wait).await
+    }
+
+    /// The same with the rights of whoever asks, when the service is not of this agent.
+    pub async fn leaf_for(
+        self: &Arc<Self>,
+        asker: &Token,
+        service: &str,
+        index: u64,
+        wait: Duration,
+    ) -> Result<(Arc<Leaf>, bool), Error> {
+        let (mut watch, cached) = self.leaves.watch(self, service, asker)?;
         let first = known(&mut watch, FIRST_ANSWER).await;
         let leaf =
             first.ok_or_else(|| Error::NotReady(format!("certificate for {service}")))?.map_err(Error::Refused)?;
@@ -65,11 +76,21 @@ impl Agent {
 
     /// Whether the holder of a certificate may call a service here. As in Consul only the service in the URI counts.
     pub async fn authorize(self: &Arc<Self>, target: &str, client_uri: &str) -> Result<Decision, Error> {
+        self.authorize_for(&Token::default(), target, client_uri).await
+    }
+
+    /// The same with the rights of whoever asks, when the target is not of this agent.
+    pub async fn authorize_for(
+        self: &Arc<Self>,
+        asker: &Token,
+        target: &str,
+        client_uri: &str,
+    ) -> Result<Decision, Error> {
         if target.is_empty() {
             return Err(Error::Invalid("Target service must be specified".to_owned()));
         }
         let source = source_of(client_uri)?;
-        let (mut watch, from_cache) = self.intentions.watch(self, target);
+        let (mut watch, from_cache) = self.intentions.watch(self, target, asker);
         let held = known(&mut watch, FIRST_ANSWER).await.ok_or_else(|| Error::NotReady("intentions".to_owned()))?;
         Ok(match model::decide(&held, &source, target) {
             Some(intention) => Decision {

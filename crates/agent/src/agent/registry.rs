@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard};
 
-use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceDefinition, ServiceKind, Status};
+use client::Client;
+use model::{CheckDefinition, CheckKind, HealthCheck, Service, ServiceDefinition, ServiceKind, Status, Token};
 use tokio::sync::watch;
 
 use super::{Agent, locked};
@@ -13,6 +14,7 @@ use crate::local::State;
 use crate::storage::{Storage, TtlState};
 use crate::sync::{NodeView, Write};
 use crate::syncer::{SERF_HEALTH, own_entries};
+use crate::tokens::TokenKind;
 
 /// The health of one local service: the word Consul has for it, and the checks behind it.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,10 +168,13 @@ impl Agent {
         let (out, destinations) = {
             let mut state = self.state();
             let out = change(&mut state);
-            let wanted = state.checks.iter().filter_map(|(id, check)| {
-                check.definition.as_ref().map(|definition| (id, check.generation, definition))
-            });
-            locked(&self.runner).reconcile(self, wanted);
+            let mut runner = locked(&self.runner);
+            for id in &state.changed_checks {
+                let check = state.checks.get(id);
+                let wanted = check.and_then(|check| Some((check.generation, check.definition.as_ref()?)));
+                runner.reconcile(self, id, wanted);
+            }
+            state.changed_checks.clear();
             (out, destinations(&state))
         };
         let saved = self.save(storage.as_ref());
@@ -177,7 +182,7 @@ impl Agent {
         self.intentions.reconcile(self, &destinations);
         for destination in &destinations {
             // Asked for now, there when the sidecar comes.
-            let _ = self.leaves.watch(self, destination);
+            let _ = self.leaves.watch(self, destination, &Token::default());
         }
         self.changed();
         saved.map(|()| out)
@@ -186,7 +191,7 @@ impl Agent {
     /// Writes what has changed. What could not be written is tried again with the next change.
     fn save(&self, storage: Option<&Storage>) -> Result<(), Error> {
         let unsaved = std::mem::take(&mut self.state().unsaved);
-        let Some(storage) = storage else { return Ok(()) };
+        let Some(storage) = storage.filter(|_| !unsaved.is_empty()) else { return Ok(()) };
         let mut failed = Ok(());
         for id in unsaved.services {
             let known = self.state().services.get(&id).cloned();
@@ -202,7 +207,9 @@ impl Agent {
                 self.state().unsaved.checks.insert(id);
             }
         }
-        failed
+        failed.and_then(|()| {
+            storage.sync().map_err(|source| Error::Save { what: "registrations in", id: "data_dir".into(), source })
+        })
     }
 
     pub(super) fn changed(&self) {
@@ -239,17 +246,49 @@ impl Agent {
         NodeView { node: Some(self.config.node.clone()), services, checks }
     }
 
-    /// With which a write goes to the catalog: the registration's own, else the agent's. `None`: the client's.
-    pub(crate) fn token_of(&self, write: &Write) -> Option<String> {
+    /// A client that acts as the agent itself.
+    pub(crate) fn acting(&self) -> Client {
+        self.with(self.config.tokens.of_agent())
+    }
+
+    /// A client with the rights of whoever registered the service, or its proxy, here; for one that is not of this
+    /// agent with those of `asker`.
+    pub(crate) fn speaking_for(&self, service: &str, asker: &Token) -> Client {
         let state = self.state();
-        let of_check = |id: &str| state.checks.get(id)?.definition.as_ref().map(|definition| &definition.token);
+        let mut own = state.services.values().filter(|known| known.service.identity_name() == service);
+        let own = own.find(|known| !known.token.0.is_empty()).map(|known| known.token.clone());
+        drop(state);
+        let token = own.unwrap_or_else(|| asker.clone());
+        self.with(if token.0.is_empty() { self.config.tokens.get(TokenKind::Default) } else { token })
+    }
+
+    fn with(&self, token: Token) -> Client {
+        self.client.clone().with_token(Some(token.0).filter(|token| !token.is_empty()))
+    }
+
+    /// With which a write goes to the catalog: a registration's own token, else that of files, else the default one;
+    /// the agent's for its node and for what it removes.
+    pub(crate) fn token_of(&self, write: &Write) -> Option<String> {
+        let tokens = &self.config.tokens;
+        let state = self.state();
+        let of_check = |id: &str| {
+            let check = state.checks.get(id)?;
+            Some((check.definition.as_ref()?.token.clone(), check.from_file))
+        };
         let own = match write {
-            Write::Service(service, _) => state.services.get(&service.id).map(|known| &known.token),
+            Write::Service(service, _) => {
+                state.services.get(&service.id).map(|known| (known.token.clone(), known.from_file))
+            }
             Write::Check(check) => of_check(&check.check_id),
             Write::Node(_) | Write::RemoveService(_) | Write::RemoveCheck(_) => None,
         };
-        let own = own.filter(|token| !token.0.is_empty()).cloned();
-        Some(own.unwrap_or_else(|| self.tokens.of_agent()).0).filter(|token| !token.is_empty())
+        let token = match own {
+            None => tokens.of_agent(),
+            Some((token, _)) if !token.0.is_empty() => token,
+            Some((_, true)) => tokens.of_files(),
+            Some((_, false)) => tokens.get(TokenKind::Default),
+        };
+        Some(token.0).filter(|token| !token.is_empty())
     }
 
     /// `enable_tag_override`: the catalog's tags are taken over, the one thing in which it beats the agent.

@@ -37,13 +37,23 @@ pub(super) async fn follow(agent: &Agent, id: &str, generation: u64, node: &str,
     let (services, checks) =
         (format!("/v1/catalog/node/{}", segment(node)), format!("/v1/health/node/{}", segment(node)));
     tokio::join!(
-        watch::<Option<CatalogNode>>(agent.client(), &services, &[], |answer| {
-            let known = answer.value.is_some_and(|node| node.services.contains_key(service_id));
-            judge(&|seen| seen.exists = Some(known || service_id.is_empty()));
-        }),
-        watch::<Vec<Value>>(agent.client(), &checks, &[], |answer| {
-            let checks: Vec<HealthCheck> = answer.value.iter().filter_map(crate::wire::decode_check).collect();
-            judge(&|seen| seen.checks = Some(checks.clone()));
-        }),
+        watch::<Option<CatalogNode>>(
+            || agent.acting(),
+            &services,
+            &[],
+            |answer| {
+                let known = answer.value.is_some_and(|node| node.services.contains_key(service_id));
+                judge(&|seen| seen.exists = Some(known || service_id.is_empty()));
+            }
+        ),
+        watch::<Vec<Value>>(
+            || agent.acting(),
+            &checks,
+            &[],
+            |answer| {
+                let checks: Vec<HealthCheck> = answer.value.iter().filter_map(crate::wire::decode_check).collect();
+                judge(&|seen| seen.checks = Some(checks.clone()));
+            }
+        ),
     );
 }

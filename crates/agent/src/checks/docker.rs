@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::output::Tail;
-use super::script::verdict;
+use super::script::{TURNS, verdict};
 
 /// Answers about an exec are a few hundred bytes.
 const ANSWER_LIMIT_BYTES: usize = 64 << 10;
 
 /// `host` is what `DOCKER_HOST` says: `unix:///path` or `tcp://address:port`.
 pub(super) async fn probe(host: &str, command: &DockerCommand, limit: Duration, output: usize) -> (Status, String) {
+    let _turn = TURNS.acquire().await;
     let mut tail = Tail::new(output);
     match tokio::time::timeout(limit, run(host, command, &mut tail)).await {
         Ok(Ok(status)) => (status, tail.captioned()),

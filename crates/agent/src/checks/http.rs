@@ -121,7 +121,10 @@ async fn send(
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut out = http::Request::builder().method(method).uri(path);
     let given = |name: &str| request.header.keys().any(|key| key.eq_ignore_ascii_case(name));
-    for (name, value) in [("host", authority.as_str()), ("user-agent", USER_AGENT), ("accept", ACCEPT)] {
+    // Each attempt opens a connection of its own: whether that can be done is part of the question.
+    for (name, value) in
+        [("host", authority.as_str()), ("user-agent", USER_AGENT), ("accept", ACCEPT), ("connection", "close")]
+    {
         if !given(name) {
             out = out.header(name, value);
         }

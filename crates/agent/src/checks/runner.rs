@@ -35,29 +35,21 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Starts, restarts and ends tasks until they are those of `wanted`.
-    pub fn reconcile<'a>(
-        &mut self,
-        agent: &Arc<Agent>,
-        wanted: impl Iterator<Item = (&'a String, u64, &'a CheckDefinition)>,
-    ) {
-        let mut wanted: BTreeMap<&String, (u64, &CheckDefinition)> =
-            wanted.map(|(id, generation, check)| (id, (generation, check))).collect();
-        self.tasks.retain(|id, task| {
-            let keep = wanted.get(id).is_some_and(|(generation, _)| *generation == task.generation);
-            if !keep {
-                task.abort.abort();
-            }
-            keep
-        });
-        wanted.retain(|id, _| !self.tasks.contains_key(*id));
-        for (id, (generation, check)) in wanted {
-            let (ttl, spoken) = watch::channel(());
-            let ttl = matches!(check.kind, CheckKind::Ttl(_)).then_some(ttl);
-            let running = run(Arc::clone(agent), id.clone(), generation, check.clone(), spoken);
-            let abort = tokio::spawn(running).abort_handle();
-            self.tasks.insert(id.clone(), Task { generation, abort, ttl });
+    /// Starts, restarts or ends the task of one check, until it is that of `wanted`.
+    pub fn reconcile(&mut self, agent: &Arc<Agent>, id: &str, wanted: Option<(u64, &CheckDefinition)>) {
+        let running = self.tasks.get(id).map(|task| task.generation);
+        if running == wanted.map(|(generation, _)| generation) {
+            return;
         }
+        if let Some(task) = self.tasks.remove(id) {
+            task.abort.abort();
+        }
+        let Some((generation, check)) = wanted else { return };
+        let (ttl, spoken) = watch::channel(());
+        let ttl = matches!(check.kind, CheckKind::Ttl(_)).then_some(ttl);
+        let running = run(Arc::clone(agent), id.to_owned(), generation, check.clone(), spoken);
+        let abort = tokio::spawn(running).abort_handle();
+        self.tasks.insert(id.to_owned(), Task { generation, abort, ttl });
     }
 
     /// The application has reported: its time starts again. False when the id is no TTL check.
@@ -111,12 +103,13 @@ async fn ask_again_and_again(agent: &Agent, id: &str, generation: u64, check: &C
     let started = Instant::now();
     let mut thresholds = Thresholds::of(check);
     // A program is not run ten times a second, and has more to say about a failure than that nobody listens yet.
-    let mut ramp = (!starts_programs(&check.kind)).then_some(RAMP_START);
+    let program = starts_programs(&check.kind);
+    let mut ramp = Some(if program { check.interval } else { RAMP_START });
     loop {
         let asked = Instant::now();
         let (found, output) = super::probe(check, agent.config()).await;
         measure(agent, check, found, asked.elapsed());
-        let young = ramp.is_some() && started.elapsed() < GRACE;
+        let young = !program && ramp.is_some() && started.elapsed() < GRACE;
         if let Some(status) = thresholds.believe(found) {
             if status != Status::Critical {
                 ramp = None;

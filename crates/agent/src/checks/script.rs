@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
 
 use super::output::Tail;
 
@@ -17,7 +18,13 @@ pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long output is still read after the program's end: what it left running may hold the pipe for ever.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Programs of checks that run at the same time, on this machine or in its containers. Others wait for their turn: an
+/// agent that starts with a thousand of them must not start a thousand at once.
+pub(super) static TURNS: Semaphore = Semaphore::const_new(64);
+
 pub(super) async fn probe(args: &[String], limit: Duration, output: usize) -> (Status, String) {
+    // Waiting is not the program's fault: its time has not begun. The turns are never closed.
+    let _turn = TURNS.acquire().await;
     let mut tail = Tail::new(output);
     match tokio::time::timeout(limit, run(args, &mut tail)).await {
         Ok(Ok(status)) => (status, tail.captioned()),

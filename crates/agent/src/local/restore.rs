@@ -65,6 +65,7 @@ impl State {
         let critical_since = (health.status == Status::Critical && definition.is_some()).then(Instant::now);
         let generation = self.next_generation();
         let id = health.check_id.clone();
+        self.changed_checks.insert(id.clone());
         self.checks.insert(id, LocalCheck { definition, health, critical_since, generation, from_file: false });
         Ok(())
     }

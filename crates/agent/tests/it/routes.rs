@@ -20,6 +20,7 @@ async fn routes() -> (Client, Client, Arc<Mutex<Vec<telemetry::Report>>>) {
     let nothing: Action = Arc::new(|| Box::pin(async { Ok(()) }));
     let state = AgentState {
         agent,
+        access: api::Access::default(),
         report: Arc::new(move |report| taken.lock().unwrap().push(report)),
         reload: nothing.clone(),
         leave: nothing,

@@ -8,6 +8,7 @@ mod host;
 mod metrics;
 mod monitor;
 mod node;
+mod rights;
 mod services;
 mod shapes;
 mod token;
@@ -24,6 +25,7 @@ use tokio::sync::broadcast;
 
 pub use monitor::LogLine;
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::request::prefix;
 
@@ -39,6 +41,7 @@ pub type Action = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>
 #[derive(Clone)]
 pub struct AgentState {
     pub agent: Arc<Agent>,
+    pub access: Access,
     /// Takes what a sidecar reports once a second.
     pub report: Arc<dyn Fn(telemetry::Report) + Send + Sync>,
     /// Reads the files again. An error is its text.
@@ -92,7 +95,8 @@ pub fn router(state: AgentState) -> Router {
     ] {
         router = prefix(router, path, route);
     }
-    router.with_state(state)
+    let guard = axum::middleware::from_fn_with_state(state.clone(), rights::guard);
+    router.route_layer(guard).with_state(state)
 }
 
 /// A body that is no definition.

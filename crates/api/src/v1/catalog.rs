@@ -12,8 +12,9 @@ use store::{Instance, Removal, Topic};
 
 use super::selectors::{CATALOG_SERVICE_FIELDS, NODE_FIELDS, SERVICE_FIELDS};
 use super::shapes::{CatalogServiceShape, NodeShape, ServiceShape};
-use super::wire;
+use super::{rights, wire};
 use crate::answers::Asked;
+use crate::authorizer::{Authorizer, Resource};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::query_options::QueryOptions;
@@ -41,6 +42,7 @@ async fn register(
 ) -> Result<Response, Error> {
     let (registration, datacenter) = wire::registration(&body, &server.datacenter)?;
     server.admit_write(&options, &datacenter)?;
+    rights::register(&server.authorizer(&options)?, &server.store.state(), &registration)?;
     server.store.register(registration).await?;
     response::json(&true)
 }
@@ -57,6 +59,7 @@ async fn deregister(
         (_, check) if !check.is_empty() => Removal::Check(check),
         _ => Removal::Node,
     };
+    rights::deregister(&server.authorizer(&options)?, &server.store.state(), &request.node, &removal)?;
     server.store.deregister(&request.node, &removal).await?;
     response::json(&true)
 }
@@ -77,7 +80,9 @@ pub(super) fn mark_cached(options: &QueryOptions, answer: &mut Response) {
 async fn nodes(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &NODE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::Nodes]).await?;
-    let nodes = state.nodes().filter(|node| has_meta(node, &options)).map(NodeShape::from).collect();
+    let may = server.authorizer(&options)?;
+    let nodes = state.nodes().filter(|node| has_meta(node, &options) && may.sees(Resource::Node, &node.node));
+    let nodes = nodes.map(NodeShape::from).collect();
     let mut nodes = filter.keep(nodes)?;
     near(&mut nodes, &options, &server, &state, |node| node.node);
     response::blocking(&options, index, &nodes)
@@ -93,16 +98,24 @@ async fn services(State(server): State<ServerState>, options: QueryOptions) -> R
     let mut asked = server.asked("catalog/services", "", &options, index)?;
     // A filter may look at nodes and checks, whose changes do not move this index.
     asked.shared &= options.filter.is_empty();
-    let mut answer = server.answers.give(&options, &asked, || service_names(&state, &filter, &options))?;
+    let may = server.authorizer(&options)?;
+    let mut answer = server.answers.give(&options, &asked, || service_names(&state, &filter, &options, &may))?;
     mark_cached(&options, &mut answer);
     Ok(answer)
 }
 
-fn service_names(state: &store::State, filter: &Filter, options: &QueryOptions) -> Result<Vec<u8>, Error> {
+fn service_names(
+    state: &store::State,
+    filter: &Filter,
+    options: &QueryOptions,
+    may: &Authorizer,
+) -> Result<Vec<u8>, Error> {
     let mut tags = state.service_tags(|node| has_meta(node, options));
+    tags.retain(|name, _| may.sees(Resource::Service, name));
     let kept: Vec<Instance>;
     if !options.filter.is_empty() {
-        let all: Vec<Instance> = tags.keys().flat_map(|name| state.instances(name)).collect();
+        let mut all: Vec<Instance> = tags.keys().flat_map(|name| state.instances(name)).collect();
+        rights::keep_instances(may, &mut all);
         kept = filter_instances(filter, all, options)?;
         tags = BTreeMap::new();
         for instance in &kept {
@@ -155,8 +168,10 @@ fn instances(
     asked: &Asked<'_>,
     instances: impl FnOnce() -> Vec<Instance>,
 ) -> Result<Response, Error> {
+    let may = server.authorizer(options)?;
     server.answers.give(options, asked, || {
-        let instances = instances();
+        let mut instances = instances();
+        rights::keep_instances(&may, &mut instances);
         let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
         let mut shapes = filter.keep(wanted.map(CatalogServiceShape::from).collect())?;
         near(&mut shapes, options, server, state, |shape| shape.node);
@@ -175,8 +190,11 @@ async fn node(State(server): State<ServerState>, Rest(name): Rest, options: Quer
     required(&name, "Missing node name")?;
     let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
-    let Some(node) = state.node(&name) else { return response::blocking(&options, index, &()) };
-    let services = filter.keep(state.services_of(&name).map(ServiceShape::from).collect())?;
+    let may = server.authorizer(&options)?;
+    let node = state.node(&name).filter(|node| may.sees(Resource::Node, &node.node));
+    let Some(node) = node else { return response::blocking(&options, index, &()) };
+    let services = state.services_of(&name).filter(|service| may.sees(Resource::Service, &service.service));
+    let services = filter.keep(services.map(ServiceShape::from).collect())?;
     let services = services.into_iter().map(|service| (service.id, service)).collect();
     response::blocking(&options, index, &NodeServices { node: node.into(), services })
 }
@@ -196,9 +214,11 @@ async fn node_services(
     required(&name, "Missing node name")?;
     let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
-    let node = state.node(&name).map(NodeShape::from);
+    let may = server.authorizer(&options)?;
+    let node = state.node(&name).filter(|node| may.sees(Resource::Node, &node.node)).map(NodeShape::from);
+    let services = state.services_of(&name).filter(|service| may.sees(Resource::Service, &service.service));
     let services = match node {
-        Some(_) => Some(filter.keep(state.services_of(&name).map(ServiceShape::from).collect())?),
+        Some(_) => Some(filter.keep(services.map(ServiceShape::from).collect())?),
         None => None,
     };
     response::blocking(&options, index, &NodeServiceList { node, services })

@@ -4,10 +4,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, put};
-use model::EntryKind;
-use store::Topic;
+use model::{ConfigEntry, EntryKind};
+use store::{Stored, Topic};
 
+use super::rights;
 use super::shapes::config_entry;
+use crate::authorizer::{Authorizer, Right};
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::request::{Payload, Rest, prefix};
@@ -34,7 +36,26 @@ async fn apply(
     let cas = cas(&options)?;
     let entry = model::decode_config_entry_json(&body)
         .map_err(|error| Error::BadRequest(format!("Request decoding failed: {}", error.consul_text())))?;
+    let may = server.authorizer(&options)?;
+    demand(&may, entry.kind(), entry.name(), Right::Write)?;
     response::json(&server.put_config(entry, cas).await?)
+}
+
+fn demand(may: &Authorizer, kind: EntryKind, name: &str, right: Right) -> Result<(), Error> {
+    if rights::config(may, kind, name, right) { Ok(()) } else { Err(Error::PermissionDenied) }
+}
+
+/// The entries that the sender may read.
+fn seen(
+    server: &ServerState,
+    options: &QueryOptions,
+    mut entries: Vec<Stored<ConfigEntry>>,
+) -> Result<Vec<Stored<ConfigEntry>>, Error> {
+    let may = server.authorizer(options)?;
+    let before = entries.len();
+    entries.retain(|entry| rights::config(&may, entry.kind(), entry.name(), Right::Read));
+    may.note_if(entries.len() < before);
+    Ok(entries)
 }
 
 fn kind_of(word: &str) -> Result<EntryKind, Error> {
@@ -45,15 +66,18 @@ async fn read(State(server): State<ServerState>, Rest(rest): Rest, options: Quer
     let (word, name) = rest.split_once('/').unwrap_or((&rest, ""));
     if word.is_empty() {
         let (state, index) = server.read(&options, &[Topic::Configs]).await?;
-        let entries: Vec<_> = state.configs(None).iter().map(config_entry).collect();
+        let entries = seen(&server, &options, state.configs(None))?;
+        let entries: Vec<_> = entries.iter().map(config_entry).collect();
         return response::indexed(index, &entries);
     }
     let kind = kind_of(word)?;
     if name.is_empty() {
         let (state, index) = server.read(&options, &[Topic::ConfigKind(kind)]).await?;
-        let entries: Vec<_> = state.configs(Some(kind)).iter().map(config_entry).collect();
+        let entries = seen(&server, &options, state.configs(Some(kind)))?;
+        let entries: Vec<_> = entries.iter().map(config_entry).collect();
         return response::indexed(index, &entries);
     }
+    demand(&server.authorizer(&options)?, kind, name, Right::Read)?;
     let (state, index) = server.read(&options, &[Topic::config(kind, name)]).await?;
     match state.config(kind, name) {
         Some(entry) => response::indexed(index, &config_entry(entry)),
@@ -71,7 +95,9 @@ async fn remove(State(server): State<ServerState>, Rest(rest): Rest, options: Qu
         return Err(Error::NotFound("Must provide both a kind and name to delete".to_owned()));
     };
     let cas = cas(&options)?;
-    let removed = server.delete_config(kind_of(word)?, name, cas).await?;
+    let kind = kind_of(word)?;
+    demand(&server.authorizer(&options)?, kind, name, Right::Write)?;
+    let removed = server.delete_config(kind, name, cas).await?;
     match cas {
         // 1.8 ignores ?cas here; every later version honours it and says whether it was met.
         Some(_) => response::json(&removed),

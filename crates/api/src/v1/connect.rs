@@ -13,6 +13,7 @@ use serde_json::Value;
 use store::{CaRoot, Stored, Topic};
 
 use crate::authority::Terms;
+use crate::authorizer::{Resource, Right};
 use crate::error::Error;
 use crate::json::Shape::{self, Any, Object};
 use crate::query_options::QueryOptions;
@@ -117,6 +118,7 @@ struct Configuration<'a> {
 
 async fn configuration(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     server.admit(&options)?;
+    server.authorizer(&options)?.check(Resource::Operator, "", Right::Read)?;
     let state = server.store.state();
     let config = state.ca_config().ok_or_else(no_authority)?;
     response::json(&Configuration {
@@ -152,6 +154,7 @@ async fn configure(
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
+    server.authorizer(&options)?.check(Resource::Operator, "", Right::Write)?;
     let wire: ConfigurationWire = crate::json::decode(&body, &CONFIGURATION, "structs.CAConfiguration")
         .map_err(|why| Error::BadRequest(format!("Request decode failed: {why}")))?;
     if wire.provider != "consul" {
@@ -203,6 +206,7 @@ async fn sign(
     let refused = |error: ca::Error| Error::Refused(error.to_string());
     let now = SystemTime::now();
     let leaf = authority.sign(&wire.csr, &terms, now).map_err(refused)?;
+    server.authorizer(&options)?.check(Resource::Service, &leaf.service, Right::Write)?;
     server.prune_roots(now).await?;
     response::json(&Signed {
         serial_number: &leaf.serial,

@@ -8,6 +8,7 @@ use model::Status;
 use store::{CheckFact, Instance, Stored, Topic};
 
 use super::catalog::mark_cached;
+use super::rights;
 use super::selectors::{CHECK_FIELDS, HEALTH_FIELDS};
 use super::shapes::{CheckShape, HealthShape};
 use crate::answers::Asked;
@@ -30,7 +31,9 @@ async fn node(State(server): State<ServerState>, Rest(name): Rest, options: Quer
     required(&name, "Missing node name")?;
     let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::node(&name)]).await?;
-    let checks = filter.keep(state.checks_of(&name).map(CheckShape::from).collect())?;
+    let may = server.authorizer(&options)?;
+    let seen = state.checks_of(&name).filter(|check| may.sees_check(&check.check.node, &check.check.service_name));
+    let checks = filter.keep(seen.map(CheckShape::from).collect())?;
     response::blocking(&options, index, &checks)
 }
 
@@ -38,7 +41,8 @@ async fn checks(State(server): State<ServerState>, Rest(name): Rest, options: Qu
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::service(&name)]).await?;
-    let instances = state.instances(&name);
+    let mut instances = state.instances(&name);
+    rights::keep_instances(&server.authorizer(&options)?, &mut instances);
     let instances = instances.iter().filter(|instance| has_meta(&instance.node, &options));
     let own = instances.flat_map(|instance| &instance.checks).filter(|check| !check.check.service_id.is_empty());
     let mut checks = filter.keep(own.map(CheckShape::from).collect())?;
@@ -58,7 +62,9 @@ async fn state(
         options.node_meta.is_empty() || state.node(&check.check.node).is_some_and(|node| has_meta(node, &options))
     };
     let in_state = |check: &&Stored<CheckFact>| wanted == "any" || check.check.status.as_str() == wanted;
+    let may = server.authorizer(&options)?;
     let found = state.checks().filter(in_state).filter(on_wanted_node);
+    let found = found.filter(|check| may.sees_check(&check.check.node, &check.check.service_name));
     let mut checks = filter.keep(found.map(CheckShape::from).collect())?;
     near(&mut checks, &options, &server, &state, |check| check.node);
     response::blocking(&options, index, &checks)
@@ -108,8 +114,10 @@ fn instances(
 ) -> Result<Response, Error> {
     let healthy =
         |instance: &&Instance| !passing || instance.checks.iter().all(|check| check.check.status == Status::Passing);
+    let may = server.authorizer(options)?;
     let mut answer = server.answers.give(options, asked, || {
-        let instances = instances();
+        let mut instances = instances();
+        rights::keep_instances(&may, &mut instances);
         let wanted = instances.iter().filter(|i| has_tags(&i.service, options) && has_meta(&i.node, options));
         let mut shapes = filter.keep(wanted.filter(healthy).map(HealthShape::from).collect())?;
         near(&mut shapes, options, server, state, |shape| shape.node.node);

@@ -16,13 +16,16 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, header};
 use insight::{Edge, Insight, InstanceView, Line, ServiceView, Stats, Topology};
+use model::acl::Family;
 use model::{Protocol, Status};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::access::Access;
+use crate::authorizer::Right;
 use crate::error::Error;
-use crate::query_options::Params;
+use crate::query_options::{Params, QueryOptions};
 use crate::response;
 
 /// What is looked at when the caller does not say.
@@ -41,6 +44,7 @@ pub struct InsightState {
     insight: Arc<Insight>,
     catalog: CatalogFacts,
     datacenter: Arc<str>,
+    access: Access,
     streams: Arc<Semaphore>,
 }
 
@@ -51,7 +55,13 @@ impl InsightState {
         Fut: Future<Output = Vec<insight::Service>> + Send + 'static,
     {
         let catalog: CatalogFacts = Arc::new(move || Box::pin(catalog()));
-        Self { insight, catalog, datacenter: datacenter.into(), streams: Arc::new(Semaphore::new(MAX_STREAMS)) }
+        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { insight, catalog, datacenter: datacenter.into(), access: Access::default(), streams }
+    }
+
+    /// The picture names every service: only who may see all of them may see it.
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     async fn topology(&self, window: Duration) -> TopologyBody {
@@ -69,7 +79,14 @@ pub fn router(state: InsightState) -> Router {
     Router::new().route("/v1/insight/topology", get(topology)).with_state(state)
 }
 
-async fn topology(State(state): State<InsightState>, request: Request) -> Result<Response, Error> {
+async fn topology(
+    State(state): State<InsightState>,
+    options: QueryOptions,
+    request: Request,
+) -> Result<Response, Error> {
+    if !state.access.authorizer(&options)?.may_all(Family::Service, Right::Read) {
+        return Err(Error::PermissionDenied);
+    }
     let window = match Params::parse(request.uri().query().unwrap_or_default()).get("window") {
         None | Some("") => DEFAULT_WINDOW,
         Some(text) => match model::parse_duration(text) {

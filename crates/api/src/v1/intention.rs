@@ -15,6 +15,7 @@ use store::{Stored, Topic};
 use super::selectors::INTENTION_FIELDS;
 use super::shapes::IntentionShape;
 use super::wire::several;
+use crate::authorizer::{Authorizer, Resource, Right};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::json::Shape::{self, Any, Object};
@@ -130,6 +131,21 @@ impl Wire {
     }
 }
 
+/// Who may read the intentions of either end may read it whole.
+fn may_read(may: &Authorizer, intention: &Intention) -> bool {
+    let reads = |name: &str| may.may(Resource::Intention, name, Right::Read);
+    reads(&intention.source_name) || reads(&intention.destination_name)
+}
+
+fn demand_read(server: &ServerState, options: &QueryOptions, intention: &Intention) -> Result<(), Error> {
+    if may_read(&server.authorizer(options)?, intention) { Ok(()) } else { Err(Error::PermissionDenied) }
+}
+
+/// Who is called says who may call.
+fn demand_write(server: &ServerState, options: &QueryOptions, destination: &str) -> Result<(), Error> {
+    server.authorizer(options)?.check(Resource::Intention, destination, Right::Write)
+}
+
 fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
@@ -137,7 +153,11 @@ fn new_id() -> String {
 async fn list(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &INTENTION_FIELDS)?;
     let (state, index) = server.read(&options, &[Topic::Intentions]).await?;
-    let all = state.intentions();
+    let may = server.authorizer(&options)?;
+    let mut all = state.intentions();
+    let before = all.len();
+    all.retain(|intention| may_read(&may, intention));
+    may.note_if(all.len() < before);
     response::indexed(index, &filter.keep(all.iter().map(IntentionShape::from).collect())?)
 }
 
@@ -152,6 +172,7 @@ async fn create(
         return Err(Error::Refused("ID must be empty when creating a new intention".to_owned()));
     }
     let mut intention = wire.intention()?;
+    demand_write(&server, &options, &intention.destination_name)?;
     intention.id = new_id();
     let id = intention.id.clone();
     server.store.create_intention(intention).await?;
@@ -170,6 +191,7 @@ async fn read(State(server): State<ServerState>, Rest(id): Rest, options: QueryO
     check_id(&id).map_err(Error::BadRequest)?;
     let (state, index) = server.read(&options, &[Topic::Intentions]).await?;
     let intention = state.intention(&id).ok_or_else(not_found)?;
+    demand_read(&server, &options, intention)?;
     maybe_indexed(&options, index, response::json(&IntentionShape::from(intention))?)
 }
 
@@ -192,17 +214,23 @@ async fn update(
     server.admit_write(&options, "")?;
     let mut wire = Wire::decode(&body)?;
     check_id(&id).map_err(|why| Error::Refused(format!("Intention lookup failed: {why}")))?;
-    if server.store.state().intention(&id).is_none() {
+    let Some(old) = server.store.state().intention(&id).cloned() else {
         return Err(store::Error::NoSuchIntention(id).into());
-    }
+    };
+    demand_write(&server, &options, &old.destination_name)?;
     wire.id.clone_from(&id);
-    server.store.update_intention(wire.intention()?).await?;
+    let intention = wire.intention()?;
+    demand_write(&server, &options, &intention.destination_name)?;
+    server.store.update_intention(intention).await?;
     response::json(&json!({ "ID": id }))
 }
 
 async fn remove(State(server): State<ServerState>, Rest(id): Rest, options: QueryOptions) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
     check_id(&id).map_err(|why| Error::Refused(format!("Intention lookup failed: {why}")))?;
+    if let Some(old) = server.store.state().intention(&id).cloned() {
+        demand_write(&server, &options, &old.destination_name)?;
+    }
     server.store.delete_intention(&id).await?;
     response::json(&true)
 }
@@ -235,6 +263,8 @@ async fn matching(State(server): State<ServerState>, options: QueryOptions) -> R
         true => Topic::IntentionsFrom(name.into()),
         false => Topic::IntentionsTo(name.into()),
     };
+    let may = server.authorizer(&options)?;
+    names.iter().try_for_each(|name| may.check(Resource::Intention, service_name(name), Right::Read))?;
     // A rule for everybody is one for each of them.
     let topics: Vec<Topic> = names.iter().map(|name| service_name(name)).chain(["*"]).map(topic).collect();
     let (state, index) = server.read(&options, &topics).await?;
@@ -259,6 +289,7 @@ async fn check(State(server): State<ServerState>, options: QueryOptions) -> Resu
         "" | "consul" => {}
         other => return Err(Error::Refused(format!("unsupported SourceType: {other:?}"))),
     }
+    server.authorizer(&options)?.check(Resource::Service, destination, Right::Read)?;
     let state = server.store.state();
     // Sorted by precedence: the first that matches decides.
     let decided = state.intentions().into_iter().find(|intention| intention.matches(source, destination));
@@ -270,6 +301,7 @@ async fn exact_get(State(server): State<ServerState>, options: QueryOptions) -> 
     let (source, destination) = (parameter(&options, "source")?, parameter(&options, "destination")?);
     let (state, index) = server.read(&options, &[Topic::IntentionsTo(destination.into())]).await?;
     let intention = state.intention_of(source, destination).ok_or_else(not_found)?;
+    demand_read(&server, &options, intention)?;
     response::indexed(index, &IntentionShape::from(intention))
 }
 
@@ -280,6 +312,7 @@ async fn exact_put(
 ) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
     let (source, destination) = (parameter(&options, "source")?, parameter(&options, "destination")?);
+    demand_write(&server, &options, destination)?;
     let mut wire = Wire::decode(&body)?;
     source.clone_into(&mut wire.source_name);
     destination.clone_into(&mut wire.destination_name);
@@ -291,6 +324,7 @@ async fn exact_put(
 async fn exact_delete(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
     server.admit_write(&options, "")?;
     let (source, destination) = (parameter(&options, "source")?, parameter(&options, "destination")?);
+    demand_write(&server, &options, destination)?;
     // Already gone is what was asked for.
     server.store.delete_intention_of(source, destination).await?;
     response::json(&true)

@@ -436,9 +436,12 @@ impl<'a> From<&'a Stored<Intention>> for IntentionShape<'a> {
 
 /// Changes when the rule does; its users compare it and nothing else.
 fn hash(intention: &Intention) -> String {
+    digest(&format!("{intention}\0{}\0{:?}", intention.description, intention.meta))
+}
+
+/// FNV-1a from four starting points: the length of Consul's digests, the same on every server and version.
+pub(super) fn digest(text: &str) -> String {
     use base64::Engine as _;
-    let text = format!("{intention}\0{}\0{:?}", intention.description, intention.meta);
-    // FNV-1a from four starting points: the length of Consul's digests, the same on every server and version.
     let fnv = |start: u64| {
         text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ start, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

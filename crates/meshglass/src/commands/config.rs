@@ -31,6 +31,7 @@ pub fn command() -> Command {
         .about("List the configuration entries of a kind")
         .long_about("Lists the names of the entries of one kind.")
         .arg(kind())
+        .arg(text("format", "string", "How to print the answer: pretty (the default) or json."))
         .arg(rest("-kind <config kind>"));
     let delete = common(Command::new("delete"))
         .about("Delete a configuration entry")
@@ -102,9 +103,13 @@ async fn read(matches: &ArgMatches) -> Outcome {
 async fn list(matches: &ArgMatches) -> Outcome {
     let kind = required(matches, "kind")?;
     let api = api(matches)?;
-    let answer =
-        api.client.get::<Option<Vec<Value>>>(&format!("/v1/config/{}", client::escape(kind)), &api.query()).await;
-    let answer = answer.map_err(Failure::about(format!("Error listing config entries for kind \"{kind}\"")))?;
+    let path = format!("/v1/config/{}", client::escape(kind));
+    let failed = Failure::about(format!("Error listing config entries for kind \"{kind}\""));
+    if given(matches, "format") == Some("json") {
+        let raw = api.client.get_raw(&path, &api.query()).await.map_err(failed)?;
+        return Ok(Output::line(super::json::indent(&raw.text(), "    ")));
+    }
+    let answer = api.client.get::<Option<Vec<Value>>>(&path, &api.query()).await.map_err(failed)?;
     let entries = answer.value.unwrap_or_default();
     let names = entries.iter().filter_map(|entry| entry["Name"].as_str());
     Ok(Output::text(names.map(|name| format!("{name}\n")).collect::<String>()))

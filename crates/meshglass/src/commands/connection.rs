@@ -70,6 +70,7 @@ fn server(matches: &ArgMatches, environment: Environment<'_>) -> Result<Server, 
         client_key: get("client-key", "CONSUL_CLIENT_KEY").map(Into::into),
         server_name: get("tls-server-name", "CONSUL_TLS_SERVER_NAME"),
         skip_verify: environment_bool(environment, "CONSUL_HTTP_SSL_VERIFY") == Some(false),
+        ..Tls::default()
     };
     Ok(Server {
         address: get("http-addr", "CONSUL_HTTP_ADDR").unwrap_or_else(|| DEFAULT_ADDRESS.to_owned()),

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::connection::Api;
-use super::flags::{arguments, list, on, pairs, rest, switch, with_server};
+use super::flags::{arguments, given, list, on, pairs, rest, switch, text, with_server};
 use super::table::{columns, row};
 use super::{Failure, Outcome, Output, api, open_error};
 
@@ -17,6 +17,7 @@ pub const CHECK_FAILED: u8 = 2;
 const PATH: &str = "/v1/connect/intentions";
 
 pub fn command() -> Command {
+    let format = || text("format", "string", "How to print the answer: pretty (the default) or json.");
     let create = with_server(Command::new("create"))
         .about("Create an intention")
         .long_about(
@@ -42,6 +43,7 @@ pub fn command() -> Command {
     let get = with_server(Command::new("get"))
         .about("Show one intention")
         .long_about("Shows one intention, named by its two services or by its id.")
+        .arg(format())
         .arg(rest("SRC DST"));
     let delete = with_server(Command::new("delete"))
         .about("Delete an intention")
@@ -50,6 +52,7 @@ pub fn command() -> Command {
     let all = with_server(Command::new("list"))
         .about("List every intention")
         .long_about("Lists every intention in the order in which they are tried.")
+        .arg(format())
         .arg(rest(""));
     Command::new("intention")
         .about("Say which services may call which")
@@ -214,15 +217,20 @@ async fn matching(matches: &ArgMatches) -> Outcome {
 }
 
 async fn get(matches: &ArgMatches) -> Outcome {
-    let api = api(matches)?;
+    const READING: &str = "Error reading the intention";
+    let (api, as_json) = (api(matches)?, given(matches, "format") == Some("json"));
     let id = match identified(&api, matches).await? {
-        Identified::Found(intention) => return Ok(Output::text(shown(&intention))),
+        Identified::Found(intention) if !as_json => return Ok(Output::text(shown(&intention))),
+        Identified::Found(intention) => intention.id,
         Identified::Id(id) => id,
     };
     let path = format!("{PATH}/{}", client::escape(&id));
+    if as_json {
+        let raw = api.client.get_raw(&path, &api.query()).await.map_err(Failure::about(READING))?;
+        return Ok(Output::line(super::json::indent(&raw.text(), "    ")));
+    }
     let answer = api.client.get::<ListedIntention>(&path, &api.query()).await;
-    let intention = answer.map_err(Failure::about("Error reading the intention"))?.value;
-    Ok(Output::text(shown(&intention)))
+    Ok(Output::text(shown(&answer.map_err(Failure::about(READING))?.value)))
 }
 
 async fn delete(matches: &ArgMatches) -> Outcome {
@@ -287,9 +295,12 @@ fn rfc850(text: &str) -> String {
 async fn all(matches: &ArgMatches) -> Outcome {
     super::no_arguments(matches)?;
     let api = api(matches)?;
-    let query: Query = api.query();
-    let intentions = api.client.intentions(&query).await;
-    let intentions = intentions.map_err(Failure::about("Failed to retrieve the intentions list"))?;
+    let (query, failed): (Query, _) = (api.query(), Failure::about("Failed to retrieve the intentions list"));
+    if given(matches, "format") == Some("json") {
+        let raw = api.client.get_raw(PATH, &query).await.map_err(failed)?;
+        return Ok(Output::line(super::json::indent(&raw.text(), "    ")));
+    }
+    let intentions = api.client.intentions(&query).await.map_err(failed)?;
     if intentions.is_empty() {
         return Ok(Output { stderr: "There are no intentions.\n".to_owned(), ..Output::default() });
     }

@@ -118,10 +118,10 @@ enum Held {
 }
 
 impl Held {
-    async fn acquire(&mut self) -> Result<bool, LockError> {
+    async fn acquire(&mut self, stop: impl Future<Output = ()>) -> Result<bool, LockError> {
         match self {
-            Self::Lock(lock) => lock.acquire().await,
-            Self::Semaphore(semaphore) => semaphore.acquire().await,
+            Self::Lock(lock) => lock.acquire(stop).await,
+            Self::Semaphore(semaphore) => semaphore.acquire(stop).await,
         }
     }
 
@@ -169,11 +169,8 @@ pub async fn run(matches: &ArgMatches) -> Outcome {
         Held::Semaphore(Semaphore::new(&api.client, prefix, job.limit, contention))
     };
     job.tell("Attempting lock acquisition");
-    // Told to end meanwhile, the session that may be there ends by its time to live.
-    let acquired = tokio::select! {
-        acquired = held.acquire() => acquired.map_err(|e| Failure::new(format!("Lock acquisition failed: {e}")))?,
-        () = interrupts.next() => false,
-    };
+    let acquired = held.acquire(interrupts.next()).await;
+    let acquired = acquired.map_err(|e| Failure::new(format!("Lock acquisition failed: {e}")))?;
     if !acquired {
         return Err(Failure::new("Shutdown triggered or timeout during lock acquisition"));
     }

@@ -37,7 +37,6 @@ mod snapshot;
 mod status_pattern;
 mod table;
 mod terminal;
-mod tls;
 mod validate;
 mod version;
 mod watch;
@@ -57,9 +56,9 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 10] = [
+const LATER: [&str; 11] = [
     "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
-    "services exported-services", "troubleshoot",
+    "services exported-services", "tls", "troubleshoot",
 ];
 
 /// What a command leaves behind.
@@ -122,14 +121,7 @@ impl Failure {
 /// expected`.
 pub(crate) fn with_place(consul: String, ours: &str) -> String {
     let placed = ["At ", "(at "].iter().any(|word| consul.contains(word));
-    if placed || consul.contains(ours) || !has_place(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
-}
-
-/// `file:line:column: …`
-fn has_place(text: &str) -> bool {
-    let parts: Vec<&str> = text.split(':').collect();
-    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    parts.windows(2).any(|pair| number(pair[0]) && number(pair[1]))
+    if placed || consul.contains(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
 }
 
 pub(crate) type Outcome = Result<Output, Failure>;
@@ -202,7 +194,6 @@ pub fn tree(name: &'static str) -> Command {
         rtt::command(),
         services::command(),
         snapshot::command(),
-        tls::command(),
         validate::command(),
         version::command(),
         watch::command(),
@@ -239,7 +230,6 @@ fn run(root: Command, words: &[String]) -> ExitCode {
         ("completion", _) => shell::completion(help.clone(), matches),
         ("man", _) => shell::man(help.clone(), matches),
         ("keygen", _) => keyring::keygen(),
-        ("tls", _) => tls::run(matches),
         ("validate", _) => validate::run(matches),
         ("version", _) => version::run(help.get_name(), matches),
         _ => asked(&help, name, matches),

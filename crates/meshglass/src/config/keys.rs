@@ -43,7 +43,6 @@ const ONE: &str = "there is one datacenter";
 const ENTERPRISE: &str = "it belongs to Consul Enterprise";
 const CLOUD: &str = "nothing is sent to others here";
 const FIXED: &str = "it is not for configuration files here";
-const NO_ACL: &str = "access control is not there yet, and an agent that ignored it would let everybody do everything";
 const NO_AUTO_CONFIG: &str = "automatic configuration from a server is not there yet";
 
 /// Keys of blocks are written with dots. One row holds all keys of a role and a kind.
@@ -277,7 +276,7 @@ const TABLE: &[(Role, Kind, &str)] = &[
         log_sublevels ui_config.dashboard_url_templates",
     ),
     (Later, Any, "ui_config.metrics_proxy"),
-    (Refused(NO_ACL), Bool, "acl.enabled"),
+    (Used, Bool, "acl.enabled"),
     (Refused(NO_AUTO_CONFIG), Bool, "auto_config.enabled"),
 ];
 

@@ -71,8 +71,9 @@ pub struct Config {
     pub scripts: agent::Scripts,
     /// `DOCKER_HOST`, as the Docker command line reads it.
     pub docker_host: String,
-    /// `None`: as the API has it.
-    pub session_ttl_min: Option<Duration>,
+    pub default_query_time: Duration,
+    pub max_query_time: Duration,
+    pub session_ttl_min: Duration,
     pub disable_remote_exec: bool,
     /// What decides over a call that no intention matches.
     pub default_intention_policy: Action,

@@ -157,8 +157,7 @@ fn tcp(address: &str) -> Endpoint {
 #[test]
 fn what_protects_is_not_ignored() {
     for (hcl, words) in [
-        ("acl { enabled = true }", "-hcl[0]:1:7: acl.enabled is set, but access control is not there yet"),
-        ("acl_datacenter = \"dc1\"", "acl.enabled is set"),
+        ("acl { default_policy = \"perhaps\" }", "acl.default_policy: expected allow or deny, got \"perhaps\""),
         ("connect { ca_provider = \"vault\" }", "only the built-in authority"),
         ("auto_config { enabled = true }", "auto_config.enabled is set"),
         ("http_config { allow_write_http_from = [\"127.0.0.1\"] }", "invalid cidr: 127.0.0.1"),
@@ -266,7 +265,7 @@ fn one_server_on_its_own_starts_from_a_clusters_files() {
     assert_eq!(config.policy.block_endpoints, ["/v1/exec"]);
     let limits = config.limits;
     assert_eq!((limits.connections_per_client, limits.connections_of_loopback, limits.header_bytes), (7, 7, 9000));
-    assert_eq!((limits.handshake_timeout.as_secs(), config.session_ttl_min.unwrap().as_secs()), (2, 3));
+    assert_eq!((limits.handshake_timeout.as_secs(), config.session_ttl_min.as_secs()), (2, 3));
     assert!(config.leave_on_terminate && config.leave_on_interrupt);
     assert_eq!(config.watches[0]["key"], "a");
     let file = config.log_file.unwrap();
@@ -274,6 +273,18 @@ fn one_server_on_its_own_starts_from_a_clusters_files() {
     assert_eq!(config.debug["BootstrapExpect"], 3);
     assert_eq!(config.debug["HTTPBlockEndpoints"][0], "/v1/exec");
     assert_eq!(config.debug["NodeID"], config.node_id.as_str());
+}
+
+#[test]
+fn access_control_decides_over_calls_too_unless_it_is_said() {
+    let deny = "acl { enabled = true default_policy = \"deny\" tokens { master = \"m\" } }";
+    let config = dev(deny).0;
+    assert!(config.acl.enabled && config.acl.tokens.initial_management.is_some());
+    assert_eq!(config.default_intention_policy, model::Action::Deny);
+    let config = dev(&format!("{deny} default_intention_policy = \"allow\"")).0;
+    assert_eq!(config.default_intention_policy, model::Action::Allow);
+    assert_eq!(dev("acl { default_policy = \"deny\" }").0.default_intention_policy, model::Action::Allow);
+    assert!(dev("acl_datacenter = \"dc1\"").0.acl.enabled);
 }
 
 #[test]
@@ -285,8 +296,6 @@ fn secrets_reach_no_message() {
          acl_token = \"{secret}\"\n\
          connect {{ ca_config {{ private_key = \"{secret}\" }} }} bogus = 1"
     );
-    assert!(!refused(&hcl).contains(secret));
-    let hcl = hcl.replace("bogus = 1", "acl { enabled = true }");
     assert!(!refused(&hcl).contains(secret));
     let (config, warnings) = dev(&format!("encrypt = \"{secret}\" acl_token = \"{secret}\""));
     assert!(!format!("{config:?}{warnings:?}{}", config.debug).contains(secret));

@@ -9,7 +9,8 @@ use super::{Name, State, leave, stored};
 use crate::fact::{AclFact, AclKey, Batch, CheckFact, Fact, Index, Key, lower};
 use crate::watch::Topic;
 
-const WHOLE_TABLES: [Topic; 13] = [
+const WHOLE_TABLES: [Topic; 14] = [
+    Topic::Events,
     Topic::Nodes,
     Topic::Services,
     Topic::Checks,
@@ -125,6 +126,7 @@ impl State {
             Fact::ConfigSerial(serial) => self.config_serial = (*serial, modified),
             Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
             Fact::Acl(fact) => self.put_acl(fact, (created, modified), touched),
+            Fact::Event(event) => self.kv.put_event(event, (created, modified), touched),
             Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
             Fact::Coordinate(place) => {
                 let segment: Name = place.segment.as_str().into();
@@ -176,6 +178,7 @@ impl State {
             Key::CaSerial => self.ca_serial = (0, 0),
             Key::ConfigSerial => self.config_serial = (0, 0),
             Key::Kv(key) => self.kv.delete_entry(key, touched),
+            Key::Event(id) => self.kv.delete_event(id, touched),
             Key::Session(id) => self.kv.delete_session(id, touched),
             Key::Coordinate { node, segment } => {
                 remove(&mut self.coordinates, node, segment);

@@ -1,10 +1,10 @@
-//! Reading keys and sessions.
+//! Reading keys, sessions and events.
 
 use std::ops::RangeFrom;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use model::{KvEntry, Session};
+use model::{KvEntry, Session, UserEvent};
 
 use super::change::Touched;
 use super::table::Table;
@@ -26,6 +26,7 @@ pub(super) struct Kv {
     sessions: Table<Session>,
     /// (node, session id)
     by_node: Lookup,
+    events: Table<UserEvent>,
 }
 
 impl State {
@@ -50,6 +51,13 @@ impl State {
 
     pub fn sessions(&self) -> impl Iterator<Item = &Stored<Session>> {
         self.kv.sessions.rows()
+    }
+
+    /// From the oldest to the newest.
+    pub fn events(&self) -> Vec<&Stored<UserEvent>> {
+        let mut events: Vec<_> = self.kv.events.rows().collect();
+        events.sort_by_key(|event| event.create_index);
+        events
     }
 
     /// Without case, as nodes are named.
@@ -122,6 +130,20 @@ impl Kv {
         let node = lower(&old.node);
         leave(&mut self.by_node, &node, &(node.clone(), id.clone()));
         touched.topics.extend([Topic::Sessions, Topic::Session(id.clone()), Topic::NodeSessions(node)]);
+    }
+
+    pub(super) fn event_revision(&self, id: &str) -> Index {
+        self.events.revision(id)
+    }
+
+    pub(super) fn put_event(&mut self, event: &Arc<UserEvent>, at: (Index, Index), touched: &mut Touched) {
+        self.events.put(event.id.as_str().into(), event, at.0, at.1);
+        touched.topics.insert(Topic::Events);
+    }
+
+    pub(super) fn delete_event(&mut self, id: &str, touched: &mut Touched) {
+        self.events.delete(id);
+        touched.topics.insert(Topic::Events);
     }
 
     pub(super) fn has_session(&self, id: &str) -> bool {

@@ -132,6 +132,7 @@ impl State {
             Key::CaSerial => self.ca_serial.1,
             Key::ConfigSerial => self.config_serial.1,
             Key::Kv(key) => self.kv.entry_revision(key),
+            Key::Event(id) => self.kv.event_revision(id),
             Key::Session(id) => self.kv.session_revision(id),
             Key::Coordinate { node, segment } => of(self.coordinates.get(node).and_then(|places| places.get(segment))),
             Key::Autopilot => of(self.autopilot.as_ref()),

@@ -16,6 +16,7 @@ use crate::fact::{AclFact, AclKey, Batch, Fact, Index, Key};
 use crate::state::State;
 use crate::store::Store;
 
+pub use login::check_auth_method;
 pub use token::TokenRequest;
 
 /// A token lives at least and at most this long, when it is to end at all.

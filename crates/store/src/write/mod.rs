@@ -5,13 +5,14 @@ mod ca;
 mod catalog;
 mod config_entry;
 mod entry_rules;
+mod event;
 mod intention;
 mod kv;
 mod operate;
 mod session;
 mod txn;
 
-pub use acl::TokenRequest;
+pub use acl::{TokenRequest, check_auth_method};
 pub use catalog::{Registration, Removal};
 pub use config_entry::Proposal;
 pub use kv::{KvCondition, KvWrite};

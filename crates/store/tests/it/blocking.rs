@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use model::{Action, ConfigEntry, EntryKind, Intention, ServiceDefaults, Status};
-use store::{Removal, Store, Topic};
+use store::{KvWrite, Removal, Store, Topic};
 
 use crate::{check, proxy_of, service, store, with_check, with_service};
 
@@ -130,4 +130,39 @@ async fn thousands_wait_for_other_things_and_a_change_wakes_its_own_at_once() {
     assert!(started.elapsed() < LONG / 10);
     assert!(waiters.try_join_next().is_none(), "nobody else was woken");
     waiters.shutdown().await;
+}
+
+async fn put(store: &Store, key: &str, value: &str) {
+    let write = KvWrite { key: key.to_owned(), value: value.as_bytes().into(), ..KvWrite::default() };
+    store.put_kv(&write).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_wakes_for_itself_and_a_prefix_for_what_is_under_it() {
+    let store = store().await;
+    put(&store, "a/1", "x").await;
+    put(&store, "b", "x").await;
+    let key = || Topic::Kv("a/1".into());
+    let under = || Topic::KvPrefix("a/".into());
+    assert!(woken_by(&store, key(), put(&store, "a/1", "y")).await);
+    assert!(!woken_by(&store, key(), put(&store, "a/1", "y")).await, "equal");
+    assert!(!woken_by(&store, key(), put(&store, "a/2", "y")).await);
+    assert!(woken_by(&store, under(), put(&store, "a/3", "y")).await, "a new key");
+    assert!(!woken_by(&store, under(), put(&store, "b", "y")).await);
+    assert!(woken_by(&store, under(), store.delete_kv("a/3", None)).await, "a key that goes");
+    let before = store.state().index_of(&[under()]);
+    store.delete_kv_tree("a/").await.unwrap();
+    assert!(store.state().index_of(&[under()]) > before, "an emptied prefix does not go back");
+    put(&store, "b", "z").await;
+    assert!(store.state().index_of(&[under()]) < store.state().index_of(&[Topic::Kvs]), "and stays where it was");
+}
+
+#[tokio::test]
+async fn a_missing_key_has_the_index_of_all_and_wakes_when_it_appears() {
+    let store = store().await;
+    put(&store, "other", "x").await;
+    let missing = || Topic::Kv("missing".into());
+    assert_eq!(store.state().index_of(&[missing()]), store.state().index_of(&[Topic::Kvs]));
+    assert!(woken_by(&store, missing(), put(&store, "missing", "x")).await);
+    assert!(woken_by(&store, missing(), store.delete_kv("missing", None)).await);
 }

@@ -4,6 +4,8 @@
 mod acl;
 mod backends;
 mod blocking;
+mod sessions;
+mod txn;
 mod writing;
 
 use model::{HealthCheck, Node, Service, ServiceKind, Status};

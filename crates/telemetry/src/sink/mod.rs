@@ -1,6 +1,6 @@
 //! Where measurements go. Every sink reads the registry's merged snapshot on its own time.
 
-mod datagram;
+pub(crate) mod datagram;
 mod deltas;
 mod dimensions;
 mod dogstatsd;
@@ -10,7 +10,7 @@ mod prometheus;
 mod push;
 mod scrape;
 mod statsd;
-mod url;
+pub(crate) mod url;
 
 use std::sync::Arc;
 use std::time::Duration;

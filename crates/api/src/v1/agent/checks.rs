@@ -7,9 +7,11 @@ use axum::response::Response;
 use model::Status;
 use serde::Deserialize;
 
+use super::rights;
 use super::services::matches;
 use super::shapes::CheckAnswer;
 use super::{AgentState, refused, undecodable};
+use crate::authorizer::Resource;
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::json::{Shape, decode};
@@ -30,7 +32,15 @@ struct Update {
 pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &CHECK_FIELDS)?;
     let mut out = BTreeMap::new();
+    let may = state.access.authorizer(&options)?;
     for (id, check) in state.agent.checks() {
+        let sees = match check.service_name.as_str() {
+            "" => may.sees(Resource::Node, &check.node),
+            service => may.sees(Resource::Service, service),
+        };
+        if !sees {
+            continue;
+        }
         let answer = CheckAnswer::new(check);
         if matches(&filter, &answer)? {
             out.insert(id, answer);
@@ -41,18 +51,27 @@ pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions)
 
 pub(super) async fn register(
     State(state): State<AgentState>,
-    _: QueryOptions,
+    options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
-    let check = model::decode_check_json(&body).map_err(undecodable)?;
+    let mut check = model::decode_check_json(&body).map_err(undecodable)?;
+    rights::register_check(&state, &options, &check)?;
+    if check.token.0.is_empty() {
+        check.token.clone_from(&options.token);
+    }
     state.agent.register_check(check).map_err(refused)?;
     Ok(empty())
 }
 
-pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Result<Response, Error> {
+pub(super) async fn deregister(
+    State(state): State<AgentState>,
+    Rest(id): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
     if id.is_empty() {
         return Err(Error::Refused("CheckID missing".to_owned()));
     }
+    rights::change_check(&state, &options, &id)?;
     if state.agent.deregister_check(&id).map_err(refused)? {
         return Ok(empty());
     }
@@ -61,29 +80,31 @@ pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) 
 }
 
 pub(super) async fn pass(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
-    say(&state, &id.0, Status::Passing, options.params.text("note"))
+    say(&state, &options, &id.0, Status::Passing, options.params.text("note"))
 }
 
 pub(super) async fn warn(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
-    say(&state, &id.0, Status::Warning, options.params.text("note"))
+    say(&state, &options, &id.0, Status::Warning, options.params.text("note"))
 }
 
 pub(super) async fn fail(state: State<AgentState>, id: Rest, options: QueryOptions) -> Result<Response, Error> {
-    say(&state, &id.0, Status::Critical, options.params.text("note"))
+    say(&state, &options, &id.0, Status::Critical, options.params.text("note"))
 }
 
 pub(super) async fn update(
     state: State<AgentState>,
     Rest(id): Rest,
+    options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     let update: Update = decode(&body, &UPDATE, "agent.checkUpdate").map_err(Error::Decode)?;
     let status = Status::parse(&update.status);
     let status = status.ok_or_else(|| Error::Invalid(format!("Invalid check status: '{}'", update.status)))?;
-    say(&state, &id, status, &update.output)
+    say(&state, &options, &id, status, &update.output)
 }
 
-fn say(state: &AgentState, id: &str, status: Status, output: &str) -> Result<Response, Error> {
+fn say(state: &AgentState, options: &QueryOptions, id: &str, status: Status, output: &str) -> Result<Response, Error> {
+    rights::change_check(state, options, id)?;
     state.agent.update_ttl(id, status, output).map_err(refused)?;
     Ok(empty())
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpStream, lookup_host};
 
 use super::{AgentState, JOIN_TIMEOUT};
+use crate::authorizer::Resource;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::request::Rest;
@@ -22,7 +23,9 @@ pub(super) async fn members(State(state): State<AgentState>, options: QueryOptio
         let text = "Network segments are not supported in this version of Consul";
         return Err(Error::Refused(text.to_owned()));
     }
-    json(&[member(&state, options.params.has("wan"))])
+    let sees = state.access.authorizer(&options)?.sees(Resource::Node, &state.agent.config().node.node);
+    let members: Vec<_> = sees.then(|| member(&state, options.params.has("wan"))).into_iter().collect();
+    json(&members)
 }
 
 /// The numbers of protocol versions are those of a Consul 1.8 agent: tools read them, nothing here speaks them.

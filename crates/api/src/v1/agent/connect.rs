@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{AgentState, refused, wait};
+use crate::authorizer::{Resource, Right};
 use crate::error::Error;
 use crate::json::{Shape, decode};
 use crate::query_options::QueryOptions;
@@ -34,12 +35,14 @@ struct Authorize {
 
 pub(super) async fn authorize(
     State(state): State<AgentState>,
-    _: QueryOptions,
+    options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     let request: Authorize = decode(&body, &AUTHORIZE, "structs.ConnectAuthorizeRequest")
         .map_err(|text| Error::BadRequest(format!("Request decode failed: {text}")))?;
-    let decision = state.agent.authorize(&request.target, &request.client_cert_uri).await;
+    // Whoever asks must be the service, or everybody could ask who may call whom.
+    state.access.authorizer(&options)?.check(Resource::Service, &request.target, Right::Write)?;
+    let decision = state.agent.authorize_for(&options.token, &request.target, &request.client_cert_uri).await;
     let decision = decision.map_err(|error| match error {
         agent::Error::Invalid(text) => Error::BadRequest(text),
         other => refused(other),
@@ -63,7 +66,8 @@ pub(super) async fn leaf(
     if service.is_empty() {
         return Err(Error::Refused("URI must be either service or agent".to_owned()));
     }
-    let leaf = state.agent.leaf(&service, options.index, wait(options.wait)).await;
+    state.access.authorizer(&options)?.check(Resource::Service, &service, Right::Write)?;
+    let leaf = state.agent.leaf_for(&options.token, &service, options.index, wait(options.wait)).await;
     let (leaf, from_cache) = leaf.map_err(refused)?;
     let mut answer = response::json(&json!({
         "SerialNumber": leaf.serial_number,
@@ -87,6 +91,7 @@ pub(super) async fn plan(
     options: QueryOptions,
 ) -> Result<Response, Error> {
     let unknown = || Error::NotFound(format!("unknown proxy service ID: {id}"));
+    own_proxy(&state, &options, &id)?;
     let mut watch = state.agent.plan(&id).ok_or_else(unknown)?;
     let news = |version: &Option<agent::PlanVersion>| {
         version.as_ref().is_some_and(|version| options.hash.as_ref() != Some(&version.hash))
@@ -105,15 +110,26 @@ pub(super) async fn plan(
     Ok(answer)
 }
 
+/// A plan is for the proxy alone, and whoever may write the service it speaks for.
+fn own_proxy(state: &AgentState, options: &QueryOptions, id: &str) -> Result<(), Error> {
+    let may = state.access.authorizer(options)?;
+    match state.agent.service(id).filter(|_| !may.is_off()) {
+        Some(proxy) => may.check(Resource::Service, proxy.identity_name(), Right::Write),
+        None => Ok(()),
+    }
+}
+
 /// `PUT /v1/agent/connect/proxy/<id>/report`
 pub(super) async fn report(
     State(state): State<AgentState>,
     Rest(rest): Rest,
+    options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
     let Some(id) = rest.strip_suffix("/report") else {
         return Err(Error::NotFound(format!("nothing to write at {rest:?}")));
     };
+    own_proxy(&state, &options, id)?;
     let report: telemetry::Report = serde_json::from_slice(&body).map_err(|e| Error::Decode(e.to_string()))?;
     if report.proxy != id {
         return Err(Error::Invalid(format!("the report is of {:?}, not of {id:?}", report.proxy)));

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::AgentState;
 use super::shapes::{CheckAnswer, HealthAnswer};
+use crate::authorizer::{Resource, Right};
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::request::Rest;
@@ -24,6 +25,7 @@ pub(super) async fn by_id(
         let unknown = HealthAnswer { aggregated_status: "critical", service: None, checks: None };
         return answer(StatusCode::NOT_FOUND, &format!("ServiceId {id} not found"), &unknown, &options);
     };
+    state.access.authorizer(&options)?.check(Resource::Service, &health.service.service, Right::Read)?;
     let status = health.status;
     answer(code(status), status, &shape(health), &options)
 }
@@ -36,6 +38,7 @@ pub(super) async fn by_name(
     if name.is_empty() {
         return Err(Error::Refused("Bad request: Missing service Name".to_owned()));
     }
+    state.access.authorizer(&options)?.check(Resource::Service, &name, Right::Read)?;
     let all = state.agent.health_of_name(&name);
     let worst = all.iter().map(|health| health.status).max_by_key(|status| rank(status));
     let all: Vec<HealthAnswer> = all.into_iter().map(shape).collect();

@@ -6,15 +6,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
-use telemetry::{Aggregate, Metrics, Series};
+use telemetry::{Aggregate, Series};
 
 use super::AgentState;
 use crate::error::Error;
 use crate::query_options::QueryOptions;
 use crate::response;
-
-/// The only size of a page that Linux uses on the machines we build for.
-const PAGE_BYTES: u64 = 4096;
 
 pub(super) async fn metrics(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let metrics = &state.agent.config().metrics;
@@ -23,13 +20,13 @@ pub(super) async fn metrics(State(state): State<AgentState>, options: QueryOptio
             let text = "Prometheus is not enabled since its retention time is not positive";
             return Err(Error::Status { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, text: text.to_owned() });
         }
-        look(&state, metrics);
+        state.agent.measure();
         let mut page = metrics.prometheus().into_response();
         let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         page.headers_mut().insert(header::CONTENT_TYPE, kind);
         return Ok(page);
     }
-    look(&state, metrics);
+    state.agent.measure();
     let summary = metrics.summary();
     let name = |series: &Series| format!("{}.{}", summary.prefix, series.name);
     let gauges: Vec<Value> = summary
@@ -72,26 +69,4 @@ fn timestamp(at: std::time::SystemTime) -> String {
     let text = ca::rfc3339(at);
     let (date, time) = text.split_once('T').unwrap_or((&text, "00:00:00Z"));
     format!("{date} {} +0000 UTC", time.trim_end_matches('Z'))
-}
-
-/// What is read when somebody asks.
-fn look(state: &AgentState, metrics: &Metrics) {
-    let config = state.agent.config();
-    let checks = state.agent.checks();
-    let passing = checks.values().filter(|check| check.status == model::Status::Passing).count();
-    metrics.gauge("agent.checks", Vec::new(), checks.len() as f64);
-    metrics.gauge("agent.checks.passing", Vec::new(), passing as f64);
-    metrics.gauge("agent.services", Vec::new(), state.agent.services().len() as f64);
-    let version = vec![("version", config.version.clone().into()), ("pre_release", "".into())];
-    metrics.gauge("version", version, 1.0);
-    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    metrics.gauge("runtime.num_goroutines", Vec::new(), tasks as f64);
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let page = |at: usize| pages.split_whitespace().nth(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or_default();
-    let (resident, shared) = (page(1), page(2));
-    metrics.gauge("runtime.sys_bytes", Vec::new(), (resident * PAGE_BYTES) as f64);
-    metrics.gauge("runtime.alloc_bytes", Vec::new(), (resident.saturating_sub(shared) * PAGE_BYTES) as f64);
-    if config.server_port.is_some() {
-        metrics.gauge("server.isLeader", Vec::new(), 1.0);
-    }
 }

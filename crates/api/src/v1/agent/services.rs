@@ -7,7 +7,8 @@ use axum::response::Response;
 use http::HeaderValue;
 
 use super::shapes::ServiceAnswer;
-use super::{AgentState, enable, refused, undecodable, wait};
+use super::{AgentState, enable, refused, rights, undecodable, wait};
+use crate::authorizer::{Resource, Right};
 use crate::error::Error;
 use crate::filter::Filter;
 use crate::query_options::QueryOptions;
@@ -18,7 +19,11 @@ use crate::v1::selectors::SERVICE_FIELDS;
 pub(super) async fn list(State(state): State<AgentState>, options: QueryOptions) -> Result<Response, Error> {
     let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
     let mut out = BTreeMap::new();
+    let may = state.access.authorizer(&options)?;
     for (id, service) in state.agent.services() {
+        if !may.sees(Resource::Service, &service.service) {
+            continue;
+        }
         let answer = ServiceAnswer::from(service);
         if matches(&filter, &answer)? {
             out.insert(id, answer);
@@ -39,6 +44,7 @@ pub(super) async fn one(
         changed.borrow_and_update();
         let service = state.agent.service(&id);
         let service = service.ok_or_else(|| Error::NotFound(format!("unknown service ID: {id}")))?;
+        state.access.authorizer(&options)?.check(Resource::Service, &service.service, Right::Read)?;
         let mut answer = ServiceAnswer::from(service);
         let hash = plan::content_hash(&answer);
         let news = options.hash.as_ref().is_none_or(|known| *known != hash);
@@ -58,16 +64,26 @@ pub(super) async fn register(
     options: QueryOptions,
     Payload(body): Payload,
 ) -> Result<Response, Error> {
-    let definition = model::decode_service_json(&body).map_err(undecodable)?;
+    let mut definition = model::decode_service_json(&body).map_err(undecodable)?;
+    rights::register(&state, &options, &definition)?;
+    // What the agent writes of it goes with the rights of whoever registered it.
+    if definition.token.0.is_empty() {
+        definition.token.clone_from(&options.token);
+    }
     let replace = matches!(options.params.get("replace-existing-checks"), Some("" | "true" | "1" | "t" | "T"));
     state.agent.register_service(definition, replace).map_err(refused)?;
     Ok(empty())
 }
 
-pub(super) async fn deregister(State(state): State<AgentState>, Rest(id): Rest) -> Result<Response, Error> {
+pub(super) async fn deregister(
+    State(state): State<AgentState>,
+    Rest(id): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
     if id.is_empty() {
         return Err(Error::Refused("ServiceID missing".to_owned()));
     }
+    rights::change(&state, &options, &id)?;
     if state.agent.deregister_service(&id).map_err(refused)? {
         return Ok(empty());
     }
@@ -84,6 +100,7 @@ pub(super) async fn maintenance(
         return Err(Error::Invalid("Missing service ID".to_owned()));
     }
     let on = enable(&options.params)?;
+    rights::change(&state, &options, &id)?;
     state.agent.service_maintenance(&id, on, options.params.text("reason")).map_err(refused)?;
     Ok(empty())
 }

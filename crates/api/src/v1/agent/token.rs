@@ -33,6 +33,7 @@ pub(super) async fn set(
     let body: Body = decode(&body, &BODY, "api.AgentToken").map_err(Error::Decode)?;
     let kind = TokenKind::parse(&name).ok_or_else(|| Error::NotFound(format!("Token {name:?} is unknown")))?;
     let kept = state.agent.tokens().set(kind, model::Token(body.token));
+    state.agent.sync_all();
     kept.map_err(|error| Error::Refused(format!("failed to persist tokens: {error}")))?;
     Ok(empty())
 }

@@ -15,17 +15,8 @@ use crate::store::Store;
 impl Store {
     /// A new way to log in, or the new form of the one of this name.
     pub async fn put_auth_method(&self, method: AuthMethod) -> Result<Stored<AuthMethod>, Error> {
+        check_auth_method(&method)?;
         let name = &method.name;
-        if name.is_empty() {
-            return refused("Invalid Auth Method: no Name is set");
-        }
-        if !is_name(name, NAME_LIMIT) {
-            return refused("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed");
-        }
-        check_ttl(method.max_token_ttl)?;
-        if !["", "local", "global"].contains(&method.token_locality.as_str()) {
-            return refused("Invalid Auth Method: TokenLocality should be one of 'local' or 'global'");
-        }
         let decide = |state: &State, changes: &mut super::Changes| {
             if state.auth_method(name).is_some_and(|old| old.kind != method.kind) {
                 return refused("the Type field of an Auth Method is immutable");
@@ -93,6 +84,22 @@ impl Store {
         };
         self.acl_write(decide).await.map(|_| ())
     }
+}
+
+/// What can be said of a method without understanding its configuration.
+pub fn check_auth_method(method: &AuthMethod) -> Result<(), Error> {
+    let name = &method.name;
+    if name.is_empty() {
+        return refused("Invalid Auth Method: no Name is set");
+    }
+    if !is_name(name, NAME_LIMIT) {
+        return refused("Invalid Auth Method: invalid Name. Only alphanumeric characters, '-' and '_' are allowed");
+    }
+    check_ttl(method.max_token_ttl)?;
+    if !["", "local", "global"].contains(&method.token_locality.as_str()) {
+        return refused("Invalid Auth Method: TokenLocality should be one of 'local' or 'global'");
+    }
+    Ok(())
 }
 
 fn check_ttl(ttl: Duration) -> Result<(), Error> {

@@ -7,12 +7,12 @@ use fastrand::Rng;
 use model::{
     Action, ConfigEntry, Connect, Coordinate, EntryKind, HealthCheck, Intention, KvEntry, Node, NodeCoordinate,
     OpaqueMap, ProxyConfig, ProxyDefaults, Service, ServiceAddress, ServiceDefaults, ServiceIntentions, ServiceKind,
-    Session, SessionBehavior, Status, Upstream, Weights,
+    Session, SessionBehavior, Status, Upstream, UserEvent, Weights,
 };
 use serde_json::{Value, json};
 use store::{AclFact, Autopilot, CheckFact, Fact};
 
-const KINDS: usize = 13;
+const KINDS: usize = 14;
 
 /// A new kind of fact needs an arm in [`some`]: without one this does not compile.
 fn number(fact: &Fact) -> usize {
@@ -30,6 +30,7 @@ fn number(fact: &Fact) -> usize {
         Fact::Acl(_) => 10,
         Fact::Coordinate(_) => 11,
         Fact::Autopilot(_) => 12,
+        Fact::Event(_) => 13,
     }
 }
 
@@ -69,6 +70,7 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
             segment: text(rng),
             coordinate: Coordinate { error: rng.f64(), ..Coordinate::default() },
         })),
+        13 => Fact::Event(Arc::new(UserEvent { id: name(rng), name: text(rng), ..UserEvent::default() })),
         _ => Fact::Autopilot(Arc::new(Autopilot { min_quorum: rng.u64(..), ..Autopilot::default() })),
     }
 }
