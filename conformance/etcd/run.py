@@ -65,7 +65,7 @@ def sharing(rig, one, two):
     won, lock = [], threading.Lock()
 
     def race(agent, number):
-        if agent.put(f"/v1/kv/a?cas={modified}", str(number).encode())[1] is True:
+        if agent.put(f"/v1/kv/a?cas={modified}", f"racer {number}".encode())[1] is True:
             with lock:
                 won.append(number)
 
