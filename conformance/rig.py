@@ -151,14 +151,26 @@ class Agent:
 
 def fetch(url, method="GET", body=None, headers=None, timeout=20):
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    status, raw, headers = fetch_raw(url, method, data, headers, timeout, follow=True)
+    return status, decoded(raw), headers
+
+
+class Unredirected(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def fetch_raw(url, method="GET", data=None, headers=None, timeout=20, follow=False):
+    """(status, bytes, headers), of a redirect itself unless it is to be followed; status 0 when nobody answers."""
     request = urllib.request.Request(url, data=data, method=method, headers=headers or {})
+    opener = urllib.request.build_opener(*([] if follow else [Unredirected]))
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            return answer.status, decoded(answer.read()), answer.headers
+        with opener.open(request, timeout=timeout) as answer:
+            return answer.status, answer.read(), answer.headers
     except urllib.error.HTTPError as error:
-        return error.code, decoded(error.read()), error.headers
+        return error.code, error.read(), error.headers
     except (urllib.error.URLError, ConnectionError, TimeoutError, OSError) as error:
-        return 0, "", {"error": str(error)}
+        return 0, b"", {"error": str(error)}
 
 
 def decoded(raw):

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{EntryKind, ProxyDefaults, Service, ServiceDefaults, ServiceKind};
+use model::{EntryKind, ProxyConfig, ProxyDefaults, Service, ServiceDefaults, ServiceKind};
 use plan::chain::Entries;
 use plan::merge;
 use serde::de::DeserializeOwned;
@@ -57,11 +57,24 @@ impl Central {
         found
     }
 
-    /// The service as it is with central configuration. Only sidecars change.
+    /// The service as it is with central configuration. Only sidecars and gateways change.
     pub fn merged(&self, service: &Service) -> Service {
         let mut out = service.clone();
-        if let Some(proxy) = out.proxy.as_mut().filter(|_| service.kind == ServiceKind::ConnectProxy) {
-            *proxy = merge::proxy_config(proxy, self.proxy_defaults.as_ref(), &self.service_defaults);
+        match &service.kind {
+            ServiceKind::ConnectProxy => {
+                if let Some(proxy) = &mut out.proxy {
+                    *proxy = merge::proxy_config(proxy, self.proxy_defaults.as_ref(), &self.service_defaults);
+                }
+            }
+            ServiceKind::Typical | ServiceKind::Other(_) => {}
+            // A gateway speaks for itself.
+            _ => {
+                let mut proxy = service.proxy.clone().unwrap_or_default();
+                proxy.destination_service_name.clone_from(&service.service);
+                let mut merged = merge::proxy_config(&proxy, self.proxy_defaults.as_ref(), &self.service_defaults);
+                merged.destination_service_name = proxy_destination(service);
+                out.proxy = Some(merged).filter(|merged| *merged != ProxyConfig::default());
+            }
         }
         out
     }
@@ -78,6 +91,10 @@ fn by_name<T: DeserializeOwned>(answer: &[Value]) -> BTreeMap<String, T> {
     answer.iter().filter_map(entry).collect()
 }
 
+fn proxy_destination(service: &Service) -> String {
+    service.proxy.as_ref().map(|proxy| proxy.destination_service_name.clone()).unwrap_or_default()
+}
+
 /// Keys of newer versions are kept aside as they were written: the merger knows some of them.
 fn service_defaults(value: &Value) -> Option<ServiceDefaults> {
     let mut entry: ServiceDefaults = wire::decode(value)?;
@@ -89,7 +106,7 @@ fn service_defaults(value: &Value) -> Option<ServiceDefaults> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use model::{ProxyConfig, Upstream};
+    use model::Upstream;
     use serde_json::json;
 
     use super::*;

@@ -21,6 +21,9 @@ pub enum Error {
     /// 500: what a server refuses. Clients match on the texts, so a "better" status would break them.
     #[error("{0}")]
     Refused(String),
+    /// 500 of a read that carries the headers of one.
+    #[error("{0}")]
+    RefusedRead(String),
     /// A read answers it with the headers of an empty read.
     #[error("No path to datacenter")]
     NoPath { read: bool },
@@ -56,7 +59,9 @@ impl Error {
             Self::Store(store::Error::AclNotFound | store::Error::AclBootstrapped(_)) => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Status { status, .. } => *status,
-            Self::Refused(_) | Self::NoPath { .. } | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(_) | Self::RefusedRead(_) | Self::NoPath { .. } | Self::Store(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }
@@ -66,7 +71,7 @@ impl IntoResponse for Error {
         let mut response = (self.status(), self.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if matches!(self, Self::NoPath { read: true }) {
+        if matches!(self, Self::NoPath { read: true } | Self::RefusedRead(_)) {
             headers.insert("x-consul-index", HeaderValue::from_static("1"));
             headers.insert("x-consul-knownleader", HeaderValue::from_static("false"));
             headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));

@@ -24,6 +24,8 @@ pub enum Field {
     List(&'static Field),
     /// User keys to values of one kind.
     Map(&'static Field),
+    /// Whatever there is: things of many kinds in one list.
+    Any,
 }
 
 /// A checked expression; the empty text is one that keeps everything.
@@ -108,6 +110,8 @@ mod tests {
             "green not in Service.Tags",
             "Service.Tags is not empty",
             "Service.Meta[\"a-b\"] == c",
+            "\"/Service/Meta/a-b\" == c",
+            "blue in \"/Service/Tags\"",
             "Service.Meta.k matches `^v.*$`",
             "Service.Service not matches \"^db\"",
             "Service.Meta.none != x",
@@ -167,3 +171,6 @@ mod tests {
         assert!(Filter::parse(&"(".repeat(LENGTH_LIMIT_BYTES), &ENTRY).is_err());
     }
 }
+
+#[cfg(test)]
+mod properties;

@@ -20,14 +20,17 @@
 mod access;
 mod answers;
 mod app;
+mod archive;
 mod authority;
 mod authorizer;
 mod chains;
 mod error;
 mod filter;
+mod gateways;
 pub mod json;
 pub mod listen;
 pub mod policy;
+pub mod prepared;
 mod query_options;
 mod request;
 pub mod response;

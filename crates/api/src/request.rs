@@ -52,12 +52,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Rest {
 
 /// The whole body, or 413.
 pub async fn body(body: Body) -> Result<Bytes, Error> {
+    body_up_to(body, BODY_LIMIT_BYTES).await
+}
+
+/// The same for the few routes that take more.
+pub(crate) async fn body_up_to(body: Body, limit: usize) -> Result<Bytes, Error> {
     let size = http_body::Body::size_hint(&body).exact();
-    match Limited::new(body, BODY_LIMIT_BYTES).collect().await {
+    match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            let size = size.unwrap_or(BODY_LIMIT_BYTES as u64 + 1);
-            Err(Error::TooLarge { size, limit: BODY_LIMIT_BYTES })
+            let size = size.unwrap_or(limit as u64 + 1);
+            Err(Error::TooLarge { size, limit })
         }
         Err(error) => Err(Error::Invalid(format!("reading the request body: {error}"))),
     }

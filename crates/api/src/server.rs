@@ -233,11 +233,13 @@ pub fn router(state: ServerState) -> Router {
         .merge(v1::config::router())
         .merge(v1::discovery_chain::router())
         .merge(v1::intention::router())
+        .merge(v1::query::router())
         .merge(v1::connect::router())
         .merge(v1::kv::router())
         .merge(v1::session::router())
         .merge(v1::txn::router())
         .merge(v1::event::router())
+        .merge(v1::snapshot::router())
         .merge(v1::status::router())
         .merge(v1::coordinate::router())
         .merge(v1::operator::router())
@@ -275,6 +277,11 @@ pub(crate) fn near<T>(
         "_agent" => &*server.node_name,
         name => name,
     };
+    sort_by_distance(items, state, from, node);
+}
+
+/// By the estimated round trip from one node.
+pub(crate) fn sort_by_distance<T>(items: &mut [T], state: &State, from: &str, node: impl Fn(&T) -> &str) {
     let distance = |name: &str| {
         if name.eq_ignore_ascii_case(from) {
             return -1.0;

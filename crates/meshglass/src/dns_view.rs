@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use api::prepared::{self, Asker};
 use api::{Access, Authorizer, Resource};
 use dns::{Instance, Lookup, Prepared, Source, Subject, View};
 use model::{ConfigEntry, EntryKind, Node, ServiceKind, Status};
@@ -11,15 +12,23 @@ use store::{State, Store, Topic};
 /// The services of an ingress gateway when it stands in front of all of them.
 const EVERY_SERVICE: &str = "*";
 
+/// Where the answers are given.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub datacenter: String,
+    pub node: String,
+}
+
 /// Gives the newest state.
 pub struct Catalog {
     store: Store,
     access: Access,
+    site: Arc<Site>,
 }
 
 impl Catalog {
-    pub fn new(store: Store, access: Access) -> Self {
-        Self { store, access }
+    pub fn new(store: Store, access: Access, site: Site) -> Self {
+        Self { store, access, site: Arc::new(site) }
     }
 }
 
@@ -27,6 +36,8 @@ impl Source for Catalog {
     fn view(&self) -> Arc<dyn View> {
         Arc::new(Snapshot {
             state: self.store.state(),
+            site: self.site.clone(),
+            access: self.access.clone(),
             may: self.access.of_dns().ok(),
             rights: self.access.dns_revision(),
         })
@@ -36,6 +47,8 @@ impl Source for Catalog {
 /// The catalog at one index.
 struct Snapshot {
     state: Arc<State>,
+    site: Arc<Site>,
+    access: Access,
     /// None: the token of DNS is not known, so nothing is seen.
     may: Option<Authorizer>,
     rights: u64,
@@ -82,8 +95,21 @@ impl View for Snapshot {
         services.next().map(|service| service.service.clone())
     }
 
-    fn query(&self, _name: &str, _source: Option<IpAddr>) -> Option<Prepared> {
-        None
+    fn query(&self, name: &str, source: Option<IpAddr>) -> Option<Prepared> {
+        let query = prepared::resolve(&self.state, name).ok()?;
+        let asker = Asker { node: &self.site.node, address: source, ..Asker::default() };
+        // A query that has a token has its rights, whoever asks.
+        let own = (!query.token.0.is_empty()).then(|| self.access.of_secret(&query.token).ok());
+        let may = own.as_ref().unwrap_or(&self.may).as_ref()?;
+        let mut found = prepared::run(&self.state, &query, &asker);
+        found.instances.retain(|found| may.sees_instance(&found.node.node, &found.service.service));
+        let ttl = Some(found.ttl.as_str()).filter(|ttl| !ttl.is_empty());
+        Some(Prepared {
+            service: found.service,
+            datacenter: self.site.datacenter.clone(),
+            ttl: ttl.and_then(|ttl| model::parse_duration(ttl).ok()),
+            instances: found.instances.into_iter().map(instance).collect(),
+        })
     }
 }
 

@@ -28,18 +28,14 @@ pub mod hcl;
 mod intention;
 mod kv;
 mod node;
+mod query;
 mod schema;
 mod service;
 mod settings;
 mod spiffe;
 
 pub use check::{CheckDefinition, CheckKind, DockerCommand, HealthCheck, HttpRequest, Status};
-pub use config_entry::{
-    ConfigEntry, EntryError, EntryKind, Failover, HeaderChanges, HttpMatch, IngressGateway, IngressListener,
-    IngressService, LinkedService, ProxyDefaults, Redirect, RouteDestination, RouteMatch, ServiceDefaults,
-    ServiceIntentions, ServiceResolver, ServiceRoute, ServiceRouter, ServiceSplit, ServiceSplitter, SourceIntention,
-    Subset, TerminatingGateway, ValueMatch, decode_config_entry_hcl, decode_config_entry_json, entry_of_node,
-};
+pub use config_entry::*;
 pub use coordinate::{Coordinate, NodeCoordinate};
 pub use definition::{Definitions, Names, RequestError, decode_check_json, decode_definitions, decode_service_json};
 pub use duration::{DurationError, format_duration, parse_duration};
@@ -47,6 +43,7 @@ pub use event::UserEvent;
 pub use intention::{Action, Intention, SourceType, WILDCARD, decide, precedence, sort_by_precedence};
 pub use kv::{Blob, KvEntry, Session, SessionBehavior};
 pub use node::Node;
+pub use query::{PreparedQuery, QueryDns, QueryFailover, QueryTarget, QueryTemplate, ServiceQuery};
 pub use service::{
     Connect, DestinationType, OpaqueMap, Protocol, ProxyConfig, Service, ServiceAddress, ServiceDefinition,
     ServiceKind, Token, Upstream, Weights,

@@ -36,6 +36,14 @@ pub enum Error {
     NoSuchCheck(String),
     #[error("Check '{0}' is in critical state")]
     CriticalCheck(String),
+    #[error("Cannot modify non-existent prepared query: '{0}'")]
+    NoSuchQuery(String),
+    #[error("name '{name}' aliases an existing query {what}")]
+    QueryAlias { name: String, what: &'static str },
+    #[error("a query template with an empty name already exists")]
+    EmptyTemplate,
+    #[error("invalid session: index error: {0}")]
+    QuerySession(String),
     /// What a config entry says cannot be.
     #[error("{0}")]
     Entry(String),

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use model::acl::{AclPolicy, AclRole, AclToken, AuthMethod, BindingRule};
 use model::{
-    ConfigEntry, EntryKind, HealthCheck, KvEntry, Node, NodeCoordinate, OpaqueMap, Service, Session, UserEvent,
+    ConfigEntry, EntryKind, HealthCheck, KvEntry, Node, NodeCoordinate, OpaqueMap, PreparedQuery, Service, Session,
+    UserEvent,
 };
 use serde::{Deserialize, Serialize};
 
@@ -120,11 +121,13 @@ pub enum Fact {
     CaRoot(Arc<CaRoot>),
     /// The number of the last certificate signed.
     CaSerial(u64),
-    /// Counts the writes of entries that chains are made of, so that no two of them are decided on the same state.
+    /// Counts the writes that are judged by more than their own key (entries that chains are made of, names of
+    /// queries), so that no two of them are decided on the same state.
     ConfigSerial(u64),
     Kv(Arc<KvEntry>),
     Session(Arc<Session>),
     Event(Arc<UserEvent>),
+    Query(Arc<PreparedQuery>),
     Coordinate(Arc<NodeCoordinate>),
     Autopilot(Arc<Autopilot>),
     Acl(AclFact),
@@ -158,6 +161,7 @@ pub enum Key {
     Kv(Arc<str>),
     Session(Arc<str>),
     Event(Arc<str>),
+    Query(Arc<str>),
     Coordinate { node: Arc<str>, segment: Arc<str> },
     Autopilot,
     Acl(AclKey),
@@ -198,6 +202,10 @@ impl Key {
         Self::Config { kind, name: lower(name) }
     }
 
+    pub fn query(id: &str) -> Self {
+        Self::Query(lower(id))
+    }
+
     pub fn coordinate(node: &str, segment: &str) -> Self {
         Self::Coordinate { node: lower(node), segment: segment.into() }
     }
@@ -217,6 +225,7 @@ impl Fact {
             Self::Kv(entry) => Key::Kv(entry.key.as_str().into()),
             Self::Event(event) => Key::Event(event.id.as_str().into()),
             Self::Session(session) => Key::Session(session.id.as_str().into()),
+            Self::Query(query) => Key::query(&query.id),
             Self::Coordinate(place) => Key::coordinate(&place.node, &place.segment),
             Self::Autopilot(_) => Key::Autopilot,
             Self::Acl(fact) => Key::Acl(fact.key()),

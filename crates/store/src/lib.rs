@@ -22,6 +22,7 @@
 //! # Ok::<(), store::Error>(()) }).unwrap();
 //! ```
 
+mod archive;
 mod backend;
 mod error;
 mod fact;
@@ -31,6 +32,7 @@ mod store;
 mod watch;
 mod write;
 
+pub use archive::{ArchiveError, read_facts};
 pub use backend::{
     Backend, Change, Changes, CommitError, Etcd, EtcdError, File, FileError, FileOptions, Future, Memory, Snapshot,
 };

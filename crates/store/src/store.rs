@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
-use crate::backend::{Backend, Change, Changes, CommitError};
+use crate::backend::{Backend, Change, Changes, CommitError, Snapshot};
 use crate::error::Error;
 use crate::fact::{Batch, Index};
 use crate::lock_delay::LockDelays;
@@ -159,6 +159,15 @@ impl Store {
             }
         }
         Err(Error::Contention(ATTEMPTS_LIMIT))
+    }
+
+    /// Commits what has been decided elsewhere.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<Index, Error> {
+        self.write(|_| Ok((batch.clone(), ()))).await.map(|(index, ())| index)
+    }
+
+    pub(crate) async fn load(&self) -> Result<Snapshot, Error> {
+        self.inner.backend.load().await.map_err(failed("loading the facts"))
     }
 
     /// Whether the lock of this key was lost with its session a moment ago.

@@ -34,6 +34,7 @@ pub enum Topic {
     /// Every key that begins so.
     KvPrefix(Arc<str>),
     Sessions,
+    Queries,
     Session(Arc<str>),
     NodeSessions(Arc<str>),
     Events,

@@ -48,6 +48,7 @@ fn find<'a>(selector: &[String], field: &'a Field) -> Option<&'a Field> {
         }
         Field::List(item) => find(selector, item),
         Field::Map(item) => find(rest, item),
+        Field::Any => Some(&Field::Any),
         Field::TextMap => rest.is_empty().then_some(&Field::Text),
         Field::Text | Field::Number | Field::Bool | Field::Texts => None,
     }
@@ -55,6 +56,7 @@ fn find<'a>(selector: &[String], field: &'a Field) -> Option<&'a Field> {
 
 fn allows(field: &Field, operator: Operator) -> bool {
     match operator {
+        _ if *field == Field::Any => true,
         Operator::Equal => matches!(field, Field::Text | Field::Number | Field::Bool),
         Operator::Matches => matches!(field, Field::Text),
         Operator::In => matches!(field, Field::Text | Field::Texts | Field::TextMap | Field::Map(_)),

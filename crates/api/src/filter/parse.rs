@@ -129,7 +129,11 @@ impl<'a> Parser<'a> {
             let selector = self.selector()?;
             return Ok(matching(selector, Operator::In, negated, value));
         }
-        let Word::Selector(selector) = word else { return Err(self.expected("\"in\" or \"not in\"")) };
+        let selector = match word {
+            Word::Selector(selector) => selector,
+            Word::Value(pointer) if pointer.starts_with('/') => parts(&pointer),
+            Word::Value(_) => return Err(self.expected("\"in\" or \"not in\"")),
+        };
         if self.keyword("contains") {
             return Ok(matching(selector, Operator::In, negated, self.value()?));
         }
@@ -165,6 +169,9 @@ impl<'a> Parser<'a> {
 
     fn selector(&mut self) -> Result<Vec<String>, String> {
         self.space();
+        if self.rest().starts_with("\"/") {
+            return Ok(parts(&self.quoted()?));
+        }
         if !self.rest().starts_with(|c: char| c.is_ascii_alphabetic()) {
             return Err(self.expected("[a-zA-Z]"));
         }
@@ -252,6 +259,11 @@ impl<'a> Parser<'a> {
         }
         Err(unterminated(self))
     }
+}
+
+/// The other way to write a selector: a JSON pointer, `"/Meta/a-b"`.
+fn parts(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 fn is_name(c: char) -> bool {

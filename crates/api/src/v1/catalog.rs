@@ -7,16 +7,19 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, put};
 use http::HeaderValue;
+use model::EntryKind;
 use serde::Serialize;
 use store::{Instance, Removal, Topic};
 
+use super::entry_shapes::GatewayService;
 use super::selectors::{CATALOG_SERVICE_FIELDS, NODE_FIELDS, SERVICE_FIELDS};
 use super::shapes::{CatalogServiceShape, NodeShape, ServiceShape};
 use super::{rights, wire};
 use crate::answers::Asked;
-use crate::authorizer::{Authorizer, Resource};
+use crate::authorizer::{Authorizer, Resource, Right};
 use crate::error::Error;
 use crate::filter::Filter;
+use crate::gateways;
 use crate::query_options::QueryOptions;
 use crate::request::{Payload, Rest, prefix};
 use crate::response;
@@ -31,6 +34,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/v1/catalog/services", get(services));
     let router = prefix(router, "/v1/catalog/service/", get(service));
     let router = prefix(router, "/v1/catalog/connect/", get(connect));
+    let router = prefix(router, "/v1/catalog/gateway-services/", get(gateway_services));
     let router = prefix(router, "/v1/catalog/node/", get(node));
     prefix(router, "/v1/catalog/node-services/", get(node_services))
 }
@@ -155,9 +159,37 @@ async fn connect(
 ) -> Result<Response, Error> {
     required(&name, "Missing service name")?;
     let filter = Filter::parse(&options.filter, &CATALOG_SERVICE_FIELDS)?;
-    let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
+    let topics = gateways::topics(&server.store.state(), EntryKind::TerminatingGateway, &name);
+    let (state, index) = server.read(&options, &[&topics[..], &[Topic::connect(&name)]].concat()).await?;
     let asked = server.asked("catalog/connect", &name, &options, index)?;
-    instances(&server, &options, &filter, &state, &asked, || state.connect_instances(&name))
+    instances(&server, &options, &filter, &state, &asked, || gateways::connect_instances(&state, &name))
+}
+
+async fn gateway_services(
+    State(server): State<ServerState>,
+    Rest(gateway): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&gateway, "Missing gateway name")?;
+    let rights = server.authorizer(&options)?;
+    rights.check(Resource::Service, &gateway, Right::Read)?;
+    // `*` is whatever is registered and speaks the protocol.
+    let kinds = [
+        EntryKind::IngressGateway,
+        EntryKind::TerminatingGateway,
+        EntryKind::ServiceDefaults,
+        EntryKind::ProxyDefaults,
+    ];
+    let mut topics: Vec<_> = kinds.into_iter().map(Topic::ConfigKind).collect();
+    topics.push(Topic::Services);
+    let (state, index) = server.read(&options, &topics).await?;
+    let Some((kind, create_index, modify_index, links)) = gateways::links(&state, &gateway) else {
+        return response::blocking(&options, index, &());
+    };
+    let readable = links.iter().filter(|link| rights.may(Resource::Service, &link.service, Right::Read));
+    let services: Vec<_> =
+        readable.map(|link| GatewayService::new(&gateway, kind, link, (create_index, modify_index))).collect();
+    response::blocking(&options, index, &Some(services).filter(|services| !services.is_empty()))
 }
 
 fn instances(

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use model::Status;
+use model::{EntryKind, Status};
 use store::{CheckFact, Instance, Stored, Topic};
 
 use super::catalog::mark_cached;
@@ -14,6 +14,7 @@ use super::shapes::{CheckShape, HealthShape};
 use crate::answers::Asked;
 use crate::error::Error;
 use crate::filter::{Filter, parse_bool};
+use crate::gateways;
 use crate::query_options::QueryOptions;
 use crate::request::{Rest, prefix};
 use crate::response;
@@ -24,7 +25,8 @@ pub(crate) fn router() -> Router<ServerState> {
     let router = prefix(router, "/v1/health/checks/", get(checks));
     let router = prefix(router, "/v1/health/state/", get(state));
     let router = prefix(router, "/v1/health/service/", get(service));
-    prefix(router, "/v1/health/connect/", get(connect))
+    let router = prefix(router, "/v1/health/connect/", get(connect));
+    prefix(router, "/v1/health/ingress/", get(ingress))
 }
 
 async fn node(State(server): State<ServerState>, Rest(name): Rest, options: QueryOptions) -> Result<Response, Error> {
@@ -89,9 +91,25 @@ async fn connect(
 ) -> Result<Response, Error> {
     required(&name, "Missing service name")?;
     let (passing, filter) = wanted(&options)?;
-    let (state, index) = server.read(&options, &[Topic::connect(&name)]).await?;
+    let topics = gateways::topics(&server.store.state(), EntryKind::TerminatingGateway, &name);
+    let (state, index) = server.read(&options, &[&topics[..], &[Topic::connect(&name)]].concat()).await?;
     let asked = server.asked("health/connect", &name, &options, index)?;
-    instances(&server, &options, (passing, &filter), &state, &asked, || state.connect_instances(&name))
+    let found = || gateways::connect_instances(&state, &name);
+    instances(&server, &options, (passing, &filter), &state, &asked, found)
+}
+
+async fn ingress(
+    State(server): State<ServerState>,
+    Rest(name): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&name, "Missing service name")?;
+    let (passing, filter) = wanted(&options)?;
+    let topics = gateways::topics(&server.store.state(), EntryKind::IngressGateway, &name);
+    let (state, index) = server.read(&options, &topics).await?;
+    let asked = server.asked("health/ingress", &name, &options, index)?;
+    let found = || gateways::instances_for(&state, EntryKind::IngressGateway, &name);
+    instances(&server, &options, (passing, &filter), &state, &asked, found)
 }
 
 /// `?passing`, and the filter.

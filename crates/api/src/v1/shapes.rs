@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    ConfigEntry, DestinationType, EntryKind, Intention, Node, OpaqueMap, ProxyConfig, Service, ServiceAddress,
-    ServiceKind, Upstream, Weights,
+    DestinationType, Intention, Node, OpaqueMap, ProxyConfig, Service, ServiceAddress, ServiceKind, Upstream, Weights,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -54,7 +53,7 @@ impl<'a> From<&'a Stored<Node>> for NodeShape<'a> {
 #[serde(rename_all = "PascalCase")]
 pub struct Mode<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
-    mode: &'a str,
+    pub(super) mode: &'a str,
 }
 
 #[derive(Serialize)]
@@ -449,74 +448,4 @@ pub(super) fn digest(text: &str) -> String {
     };
     let bytes: Vec<u8> = (0..4).flat_map(|start| fnv(start << 32).to_be_bytes()).collect();
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// A config entry with its indexes. Bodies of kinds that are only kept go through as they were decoded.
-pub fn config_entry(entry: &Stored<ConfigEntry>) -> Value {
-    let mut out = match &*entry.value {
-        ConfigEntry::ProxyDefaults(defaults) => serde_json::json!({
-            "Config": defaults.config, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
-            "Expose": ExposeShape::from(&defaults.expose), "AccessLogs": defaults.access_logs, "Meta": defaults.meta,
-        })
-        .with(&defaults.more),
-        ConfigEntry::ServiceDefaults(defaults) => serde_json::json!({
-            "Protocol": defaults.protocol, "MeshGateway": Mode { mode: &defaults.mesh_gateway_mode },
-            "Expose": ExposeShape::from(&defaults.expose), "ExternalSNI": defaults.external_sni,
-            "Meta": defaults.meta,
-        })
-        .with(&defaults.more),
-        ConfigEntry::Other { body, .. } => Value::Object(body.clone()),
-    };
-    if let Value::Object(map) = &mut out {
-        // What Go leaves out when it is empty, and what it shows although nobody gave it.
-        for name in ["Config", "AccessLogs", "Meta", "ExternalSNI"] {
-            if map.get(name).is_some_and(|value| matches!(value, Value::Object(m) if m.is_empty()) || value == "") {
-                map.remove(name);
-            }
-        }
-        match entry.kind() {
-            EntryKind::IngressGateway => {
-                map.entry("TLS").or_insert_with(|| serde_json::json!({"Enabled": false}));
-                map.entry("Listeners").or_insert(Value::Null);
-                unnamed_hosts(map);
-            }
-            EntryKind::TerminatingGateway => {
-                map.entry("Services").or_insert(Value::Null);
-            }
-            EntryKind::ServiceRouter => {
-                map.entry("Routes").or_insert(Value::Null);
-            }
-            _ => {}
-        }
-        map.insert("Kind".to_owned(), entry.kind().as_str().into());
-        map.insert("Name".to_owned(), entry.name().into());
-        map.insert("CreateIndex".to_owned(), entry.create_index.into());
-        map.insert("ModifyIndex".to_owned(), entry.modify_index.into());
-    }
-    out
-}
-
-/// Adds what was kept as it was written.
-trait With {
-    fn with(self, more: &OpaqueMap) -> Self;
-}
-
-impl With for Value {
-    fn with(mut self, more: &OpaqueMap) -> Self {
-        if let Self::Object(body) = &mut self {
-            body.extend(more.clone());
-        }
-        self
-    }
-}
-
-/// A service that names no hosts says so.
-fn unnamed_hosts(body: &mut OpaqueMap) {
-    let listeners = body.get_mut("Listeners").and_then(Value::as_array_mut).into_iter().flatten();
-    for listener in listeners {
-        let services = listener.get_mut("Services").and_then(Value::as_array_mut).into_iter().flatten();
-        for service in services.filter_map(Value::as_object_mut) {
-            service.entry("Hosts").or_insert(Value::Null);
-        }
-    }
 }

@@ -212,11 +212,21 @@ pub(super) struct DeregisterWire {
 /// Reads `PUT /v1/catalog/register`; gives the datacenter it names, too.
 pub(super) fn registration(body: &[u8], datacenter: &str) -> Result<(Registration, String), Error> {
     let wire: RegisterWire = json::decode(body, &REGISTER, "structs.RegisterRequest").map_err(Error::Decode)?;
+    let named = wire.datacenter.clone();
+    let registration = meant(wire, datacenter)?;
+    registration.service.iter().try_for_each(check_proxy)?;
+    Ok((registration, named))
+}
+
+/// A registration as a real Consul keeps it: with keys that no request has.
+pub(crate) fn stored_registration(body: Value, datacenter: &str) -> Result<Registration, Error> {
+    let wire = serde_json::from_value(body).map_err(|error| Error::Decode(format!("json: {error}")))?;
+    meant(wire, datacenter)
+}
+
+fn meant(wire: RegisterWire, datacenter: &str) -> Result<Registration, Error> {
     let service = wire.service.filter(|service| !(service.id.is_empty() && service.service.is_empty()));
     let service = service.map(Service::from);
-    if let Some(service) = &service {
-        check_proxy(service)?;
-    }
     let checks = wire.check.into_iter().chain(wire.checks).map(CheckFact::try_from).collect::<Result<_, _>>()?;
     let node = Node {
         id: wire.id,
@@ -226,7 +236,7 @@ pub(super) fn registration(body: &[u8], datacenter: &str) -> Result<(Registratio
         tagged_addresses: wire.tagged_addresses,
         meta: wire.node_meta,
     };
-    Ok((Registration { node, service, checks, skip_node_update: wire.skip_node_update }, wire.datacenter))
+    Ok(Registration { node, service, checks, skip_node_update: wire.skip_node_update })
 }
 
 /// A service of a transaction.

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::fact::{Batch, Fact, Key};
 
-pub(super) type EncodeError = rmp_serde::encode::Error;
-pub(super) type DecodeError = rmp_serde::decode::Error;
+pub(crate) type EncodeError = rmp_serde::encode::Error;
+pub(crate) type DecodeError = rmp_serde::decode::Error;
 
-pub(super) fn encode<T: Serialize>(value: &T, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode<T: Serialize>(value: &T, into: &mut Vec<u8>) -> Result<(), EncodeError> {
     rmp_serde::encode::write_named(into, value)
 }
 
 /// Reads one value from the front of `bytes` and moves past it.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, DecodeError> {
     rmp_serde::from_read(bytes)
 }
 

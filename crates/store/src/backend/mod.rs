@@ -1,6 +1,6 @@
 //! Where facts live: the narrow waist between what is decided and how it is kept.
 
-mod codec;
+pub(crate) mod codec;
 mod etcd;
 mod file;
 mod follow;

@@ -9,7 +9,7 @@ use super::{Name, State, leave, stored};
 use crate::fact::{AclFact, AclKey, Batch, CheckFact, Fact, Index, Key, lower};
 use crate::watch::Topic;
 
-const WHOLE_TABLES: [Topic; 14] = [
+const WHOLE_TABLES: [Topic; 15] = [
     Topic::Events,
     Topic::Nodes,
     Topic::Services,
@@ -18,6 +18,7 @@ const WHOLE_TABLES: [Topic; 14] = [
     Topic::Intentions,
     Topic::Kvs,
     Topic::Sessions,
+    Topic::Queries,
     Topic::Coordinates,
     Topic::AclTokens,
     Topic::AclPolicies,
@@ -127,6 +128,10 @@ impl State {
             Fact::Kv(entry) => self.kv.put_entry(entry, (created, modified), touched),
             Fact::Acl(fact) => self.put_acl(fact, (created, modified), touched),
             Fact::Event(event) => self.kv.put_event(event, (created, modified), touched),
+            Fact::Query(query) => {
+                self.queries.put(lower(&query.id), query, created, modified);
+                touched.topics.insert(Topic::Queries);
+            }
             Fact::Session(session) => self.kv.put_session(session, (created, modified), touched),
             Fact::Coordinate(place) => {
                 let segment: Name = place.segment.as_str().into();
@@ -179,6 +184,10 @@ impl State {
             Key::ConfigSerial => self.config_serial = (0, 0),
             Key::Kv(key) => self.kv.delete_entry(key, touched),
             Key::Event(id) => self.kv.delete_event(id, touched),
+            Key::Query(id) => {
+                self.queries.delete(id);
+                touched.topics.insert(Topic::Queries);
+            }
             Key::Session(id) => self.kv.delete_session(id, touched),
             Key::Coordinate { node, segment } => {
                 remove(&mut self.coordinates, node, segment);

@@ -4,6 +4,7 @@ mod acl;
 mod catalog;
 mod change;
 mod kv;
+mod query;
 mod table;
 
 pub use catalog::Instance;
@@ -12,7 +13,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::{HashMap, OrdMap, OrdSet};
-use model::{ConfigEntry, EntryKind, Intention, Node, NodeCoordinate, Service};
+use model::{ConfigEntry, EntryKind, Intention, Node, NodeCoordinate, PreparedQuery, Service};
 
 use crate::backend::Snapshot;
 use crate::fact::{Autopilot, CaConfig, CaRoot, CheckFact, Index, Key, lower};
@@ -66,6 +67,7 @@ pub struct State {
     ca_serial: (u64, Index),
     config_serial: (u64, Index),
     kv: kv::Kv,
+    queries: table::Table<PreparedQuery>,
     /// By node, then by segment.
     coordinates: ByNode<NodeCoordinate>,
     autopilot: Option<Stored<Autopilot>>,
@@ -134,6 +136,7 @@ impl State {
             Key::Kv(key) => self.kv.entry_revision(key),
             Key::Event(id) => self.kv.event_revision(id),
             Key::Session(id) => self.kv.session_revision(id),
+            Key::Query(id) => self.queries.revision(id),
             Key::Coordinate { node, segment } => of(self.coordinates.get(node).and_then(|places| places.get(segment))),
             Key::Autopilot => of(self.autopilot.as_ref()),
             Key::Acl(key) => self.acl.revision(key),

@@ -55,11 +55,9 @@ fn is_linked(kind: EntryKind) -> bool {
 }
 
 /// Serialises writes that are judged as a whole: the judgement holds for the state that the write is applied to.
-fn serialise(batch: &mut Batch, state: &State, kind: EntryKind) {
-    if is_linked(kind) {
-        batch.guard(Key::ConfigSerial, state.revision(&Key::ConfigSerial));
-        batch.puts.push(Fact::ConfigSerial(state.config_serial() + 1));
-    }
+pub(super) fn serialise(batch: &mut Batch, state: &State) {
+    batch.guard(Key::ConfigSerial, state.revision(&Key::ConfigSerial));
+    batch.puts.push(Fact::ConfigSerial(state.config_serial() + 1));
 }
 
 impl Store {
@@ -81,7 +79,9 @@ impl Store {
             let wanted = cas.is_none_or(|cas| cas == revision);
             if wanted {
                 judge(&Proposal { state, kind, name, entry: Some(&entry) }).map_err(Error::Entry)?;
-                serialise(&mut batch, state, kind);
+                if is_linked(kind) {
+                    serialise(&mut batch, state);
+                }
                 batch.puts.push(Fact::Config(entry.clone()));
                 if cas.is_some() {
                     batch.guard(key, revision);
@@ -107,7 +107,9 @@ impl Store {
             let wanted = cas.is_none_or(|cas| cas == revision);
             if wanted && revision != 0 {
                 judge(&Proposal { state, kind, name, entry: None }).map_err(Error::Entry)?;
-                serialise(&mut batch, state, kind);
+                if is_linked(kind) {
+                    serialise(&mut batch, state);
+                }
                 batch.guard(key.clone(), revision);
                 batch.deletes.push(key);
             }

@@ -9,6 +9,7 @@ mod event;
 mod intention;
 mod kv;
 mod operate;
+mod query;
 mod session;
 mod txn;
 

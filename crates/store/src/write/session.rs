@@ -147,6 +147,7 @@ pub(super) fn end(session: &Stored<Session>, state: &State, batch: &mut Batch) {
     let key = Key::Session(session.id.as_str().into());
     batch.guard(key.clone(), session.modify_index);
     batch.deletes.push(key);
+    super::query::end_with(&session.id, state, batch);
     let_go(session, state, batch);
 }
 

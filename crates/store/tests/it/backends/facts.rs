@@ -12,7 +12,7 @@ use model::{
 use serde_json::{Value, json};
 use store::{AclFact, Autopilot, CheckFact, Fact};
 
-const KINDS: usize = 14;
+const KINDS: usize = 15;
 
 /// A new kind of fact needs an arm in [`some`]: without one this does not compile.
 fn number(fact: &Fact) -> usize {
@@ -31,6 +31,7 @@ fn number(fact: &Fact) -> usize {
         Fact::Coordinate(_) => 11,
         Fact::Autopilot(_) => 12,
         Fact::Event(_) => 13,
+        Fact::Query(_) => 14,
     }
 }
 
@@ -70,8 +71,12 @@ fn some(kind: usize, rng: &mut Rng) -> Fact {
             segment: text(rng),
             coordinate: Coordinate { error: rng.f64(), ..Coordinate::default() },
         })),
+        12 => Fact::Autopilot(Arc::new(Autopilot { min_quorum: rng.u64(..), ..Autopilot::default() })),
         13 => Fact::Event(Arc::new(UserEvent { id: name(rng), name: text(rng), ..UserEvent::default() })),
-        _ => Fact::Autopilot(Arc::new(Autopilot { min_quorum: rng.u64(..), ..Autopilot::default() })),
+        _ => {
+            let service = json!({ "Service": text(rng), "Tags": texts(rng), "NodeMeta": meta(rng) });
+            Fact::Query(Arc::new(first_form(json!({ "ID": name(rng), "Name": text(rng), "Service": service }))))
+        }
     }
 }
 
