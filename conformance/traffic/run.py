@@ -178,6 +178,39 @@ routes = [ { match { http { path_prefix = "/" } } destination { num_retries = 4 
     world.delete("service-router", "api")
 
 
+def foresight(world):
+    """`-plan` says what a write would do, and does not do it."""
+    rig, agent = world.rig, world.agent
+
+    def seen():
+        edges = agent.get("/v1/insight/topology?window=15m")[1]["Edges"]
+        return next((edge for edge in edges if (edge["Source"], edge["Destination"]) == ("web", "api")), None)
+    world.answers(50)
+    wait_for("the reports", lambda: seen() and seen()["Client"]["TotalRequests"] > 50, 15)
+
+    def settled():
+        before = seen()["Client"]["TotalRequests"]
+        time.sleep(1.5)  # two reports: what is not told yet is told by then
+        return seen()["Client"]["TotalRequests"] == before
+    wait_for("all reports", settled, 15)
+    total = seen()["Client"]["TotalRequests"]
+    code, out, err = agent.cli("intention", "create", "-deny", "-plan", "web", "api")
+    rig.check("intention create -plan names the proxies of the destination", code == 0 and "api-1-sidecar-proxy" in out
+              and "api-2-sidecar-proxy" in out and "admin-sidecar-proxy" not in out, out + err)
+    rig.check(f"it counts the {total} requests that would have been refused",
+              f"Requests that would have been refused: {total}\n" in out, out)
+    rig.equal("and writes nothing", agent.get("/v1/connect/intentions")[1], [])
+    (rig.dir / "entry.hcl").write_text('kind = "service-router"\nname = "api"\nroutes = [ { match { http { path_prefix = "/x" } } '
+                                       'destination { service = "admin" } } ]')
+    code, out, err = agent.cli("config", "write", "-plan", "entry.hcl")
+    rig.check("config write -plan names the proxy and its new route", code == 0 and "web-sidecar-proxy" in out
+              and "outbound api routes api/x" in out and "would be sent another way" in out, out + err)
+    rig.equal("and writes nothing either", agent.get("/v1/config/service-router")[1], [])
+    (rig.dir / "entry.hcl").write_text('kind = "service-splitter"\nname = "api"\nsplits = [ { weight = 50 } ]')
+    code, out, err = agent.cli("config", "write", "-plan", "entry.hcl")
+    rig.check("what would be refused is refused", code == 1 and "weights must" in err, out + err)
+
+
 def under_load(world):
     rig = world.rig
     stop, results = threading.Event(), collections.Counter()
@@ -217,6 +250,7 @@ def main(rig):
     splits(world)
     failover(world)
     retries(world)
+    foresight(world)
     under_load(world)
 
 

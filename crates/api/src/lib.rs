@@ -48,4 +48,4 @@ pub use filter::{Field, Filter};
 pub use query_options::{Consistency, Params, QueryOptions};
 pub use request::{BODY_LIMIT_BYTES, Payload, Rest, body, prefix};
 pub use serve::serve;
-pub use v1::{agent, insight};
+pub use v1::{agent, insight, preview};

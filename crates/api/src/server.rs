@@ -148,6 +148,12 @@ impl ServerState {
         Ok(self.store.put_config(entry, cas, judge).await?)
     }
 
+    /// The state now and with the entry written, which it is not.
+    pub(crate) fn rehearse_config(&self, entry: ConfigEntry) -> Result<(Arc<State>, State), Error> {
+        let judge = |proposal: &Proposal<'_>| chains::judge(proposal, &self.datacenter);
+        Ok(self.store.rehearse_config(entry, judge)?)
+    }
+
     /// Removes an entry unless a chain needs it.
     pub(crate) async fn delete_config(&self, kind: EntryKind, name: &str, cas: Option<u64>) -> Result<bool, Error> {
         let judge = |proposal: &Proposal<'_>| chains::judge(proposal, &self.datacenter);

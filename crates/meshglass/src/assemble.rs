@@ -12,6 +12,7 @@ use api::agent::{Action, AgentState};
 use api::insight::InsightState;
 use api::listen::{Endpoint, Limits, Listener, SocketAccess};
 use api::policy::Policy;
+use api::preview::PreviewState;
 use api::server::{Identity, ServerState};
 use api::tls::ServerTls;
 use api::{Access, AclConfig};
@@ -197,6 +198,7 @@ impl Mesh {
             .merge(server.clone())
             .merge(api::agent::router(agent_state))
             .merge(api::insight::router(insight_state(&state, &insight)))
+            .merge(api::preview::router(PreviewState { server: state.clone(), insight: Arc::clone(&insight) }))
             .merge(ui::router())
             .merge(options.more)
             .into_router();

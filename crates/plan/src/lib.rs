@@ -25,6 +25,7 @@
 mod balance;
 pub mod chain;
 mod compile;
+mod difference;
 mod hash;
 mod inputs;
 mod intentions;
@@ -35,6 +36,7 @@ mod route;
 mod upstream;
 
 pub use compile::compile;
+pub use difference::differences;
 pub use hash::content_hash;
 pub use inputs::Inputs;
 pub use plan::*;

@@ -58,6 +58,47 @@ pub fn proxy_config(
     merged
 }
 
+/// The registration that gave this merged proxy, as far as it can be told: what central configuration supplies is taken
+/// out again. A registration that says the very same itself is taken for one that does not say it.
+pub fn unmerged(
+    merged: &ProxyConfig,
+    proxy_defaults: Option<&ProxyDefaults>,
+    service_defaults: &BTreeMap<String, ServiceDefaults>,
+) -> ProxyConfig {
+    let bare = |upstream: &Upstream| Upstream {
+        config: OpaqueMap::new(),
+        mesh_gateway_mode: String::new(),
+        ..upstream.clone()
+    };
+    let nothing = ProxyConfig {
+        config: OpaqueMap::new(),
+        mesh_gateway_mode: String::new(),
+        expose: OpaqueMap::new(),
+        upstreams: merged.upstreams.iter().map(bare).collect(),
+        ..merged.clone()
+    };
+    let supplied = proxy_config(&nothing, proxy_defaults, service_defaults);
+    let mut out = merged.clone();
+    take_out(&mut out.config, &supplied.config);
+    if out.mesh_gateway_mode == supplied.mesh_gateway_mode {
+        out.mesh_gateway_mode.clear();
+    }
+    if out.expose == supplied.expose {
+        out.expose.clear();
+    }
+    for (own, theirs) in out.upstreams.iter_mut().zip(&supplied.upstreams) {
+        take_out(&mut own.config, &theirs.config);
+        if own.mesh_gateway_mode == theirs.mesh_gateway_mode {
+            own.mesh_gateway_mode.clear();
+        }
+    }
+    out
+}
+
+fn take_out(map: &mut OpaqueMap, supplied: &OpaqueMap) {
+    map.retain(|key, value| supplied.get(key) != Some(value));
+}
+
 fn upstream(
     upstream: &mut Upstream,
     own: Option<&ServiceDefaults>,
@@ -180,6 +221,20 @@ mod tests {
         assert_eq!(merged.mesh_gateway_mode, "remote");
         assert_eq!(Value::Object(merged.upstreams[0].config.clone()), json!({"protocol": "http"}));
         assert_eq!(merged.upstreams[0].mesh_gateway_mode, "remote");
+    }
+
+    #[test]
+    fn what_was_merged_in_comes_out_again() {
+        let registration: ProxyConfig = from_value(json!({
+            "DestinationServiceName": "api", "Config": {"a": 1, "protocol": "grpc"},
+            "Upstreams": [{"DestinationName": "web", "Config": {"connect_timeout_ms": 7}}]
+        }))
+        .unwrap();
+        let proxy_defaults: ProxyDefaults =
+            from_value(json!({"Config": {"protocol": "http", "b": 2}, "MeshGatewayMode": "local"})).unwrap();
+        let merged = proxy_config(&registration, Some(&proxy_defaults), &BTreeMap::new());
+        assert_ne!(merged, registration);
+        assert_eq!(unmerged(&merged, Some(&proxy_defaults), &BTreeMap::new()), registration);
     }
 
     #[test]

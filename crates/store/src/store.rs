@@ -170,6 +170,19 @@ impl Store {
         self.inner.backend.load().await.map_err(failed("loading the facts"))
     }
 
+    /// The state as it is, and as it would be after what `decide` decides; nothing is written.
+    pub(crate) fn rehearse<T>(
+        &self,
+        decide: impl FnOnce(&State) -> Result<(Batch, T), Error>,
+    ) -> Result<(Arc<State>, State), Error> {
+        let state = self.state();
+        let (mut batch, _) = decide(&state)?;
+        batch.name_each_key_once();
+        let mut next = State::clone(&state);
+        next.apply(state.index() + 1, &batch);
+        Ok((state, next))
+    }
+
     /// Whether the lock of this key was lost with its session a moment ago.
     pub(crate) fn lock_delayed(&self, key: &str) -> bool {
         self.inner.lock_delays.holds(key)

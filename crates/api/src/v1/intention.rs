@@ -75,6 +75,11 @@ struct Wire {
     meta: BTreeMap<String, String>,
 }
 
+/// An intention as a request writes it; its id and times are not looked at.
+pub(super) fn decode(body: &[u8]) -> Result<Intention, Error> {
+    Wire::decode(body)?.intention()
+}
+
 impl Wire {
     fn decode(body: &[u8]) -> Result<Self, Error> {
         let decoded = crate::json::decode(body, &INTENTION, "structs.Intention");

@@ -15,6 +15,7 @@ pub(crate) mod intention;
 pub(crate) mod internal;
 pub(crate) mod kv;
 pub(crate) mod operator;
+pub mod preview;
 pub(crate) mod query;
 mod rights;
 pub(crate) mod selectors;

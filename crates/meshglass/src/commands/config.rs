@@ -21,6 +21,8 @@ pub fn command() -> Command {
             "Write only if the entry is still the one of -modify-index; 0 means: only if there is none.",
         ))
         .arg(number("modify-index", "The index that -cas compares with."))
+        .arg(switch("plan", "Write nothing; tell which proxies and calls would change, and which would be refused."))
+        .arg(text("format", "pretty|json", "How -plan answers."))
         .arg(rest("<configuration>"));
     let read = common(Command::new("read"))
         .about("Show a configuration entry")
@@ -67,6 +69,10 @@ async fn write(matches: &ArgMatches) -> Outcome {
     let text = load(file).map_err(|why| Failure::new(format!("Failed to load data: {why}")))?;
     let entry = definitions::config_entry(file, &text)?;
     let label = format!("{}/{}", entry.kind, entry.name);
+    if on(matches, "plan") {
+        let json = given(matches, "format") == Some("json");
+        return super::preview::preview(&api, "config", &label, &entry.body, json).await;
+    }
     let mut query = api.query();
     if on(matches, "cas") {
         query = query.with("cas", &matches.get_one::<i64>("modify-index").unwrap_or(&0).to_string());

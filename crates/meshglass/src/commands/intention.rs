@@ -29,6 +29,8 @@ pub fn command() -> Command {
         .arg(switch("file", "The arguments are files, each with one intention as JSON."))
         .arg(list("meta", "key=value", "Metadata to keep with the intention."))
         .arg(switch("replace", "Change the intention if there is one for these services already."))
+        .arg(switch("plan", "Write nothing; tell which proxies and calls would change, and which would be refused."))
+        .arg(text("format", "pretty|json", "How -plan answers."))
         .arg(rest("SRC DST"));
     let check = with_server(Command::new("check"))
         .about("Tell whether one service may call another")
@@ -87,6 +89,14 @@ async fn create(matches: &ArgMatches) -> Outcome {
     let intentions = wanted(matches)?;
     let api = api(matches)?;
     let mut done = String::new();
+    if on(matches, "plan") {
+        let json = given(matches, "format") == Some("json");
+        for intention in intentions {
+            let told = super::preview::preview(&api, "intention", &intention.name(), &intention.body, json).await?;
+            done.push_str(&told.stdout);
+        }
+        return Ok(Output::text(done));
+    }
     for intention in intentions {
         let existing = match on(matches, "replace") {
             true => find(&api, &intention.source, &intention.destination).await?,

@@ -29,6 +29,7 @@ mod membership;
 mod operate;
 mod operator;
 mod pattern;
+mod preview;
 mod proxy_flags;
 mod rtt;
 mod services;

@@ -71,25 +71,19 @@ impl Store {
     ) -> Result<bool, Error> {
         entry_rules::check(&entry).map_err(Error::Entry)?;
         let entry = Arc::new(entry);
-        let decide = |state: &State| {
-            let (kind, name) = (entry.kind(), entry.name());
-            let key = Key::config(kind, name);
-            let revision = state.revision(&key);
-            let mut batch = Batch::default();
-            let wanted = cas.is_none_or(|cas| cas == revision);
-            if wanted {
-                judge(&Proposal { state, kind, name, entry: Some(&entry) }).map_err(Error::Entry)?;
-                if is_linked(kind) {
-                    serialise(&mut batch, state);
-                }
-                batch.puts.push(Fact::Config(entry.clone()));
-                if cas.is_some() {
-                    batch.guard(key, revision);
-                }
-            }
-            Ok((batch, wanted))
-        };
+        let decide = |state: &State| put(state, &entry, cas, &judge);
         self.write(decide).await.map(|(_, written)| written)
+    }
+
+    /// The state now, and as it would be with this entry written; or why the entry would be refused.
+    pub fn rehearse_config(
+        &self,
+        entry: ConfigEntry,
+        judge: impl Fn(&Proposal<'_>) -> Result<(), String>,
+    ) -> Result<(Arc<State>, State), Error> {
+        entry_rules::check(&entry).map_err(Error::Entry)?;
+        let entry = Arc::new(entry);
+        self.rehearse(|state| put(state, &entry, None, &judge))
     }
 
     /// Removes an entry, with `cas` only if it was last changed at that index. Removing nothing is no error.
@@ -117,4 +111,28 @@ impl Store {
         };
         self.write(decide).await.map(|(_, removed)| removed)
     }
+}
+
+fn put(
+    state: &State,
+    entry: &Arc<ConfigEntry>,
+    cas: Option<Index>,
+    judge: &impl Fn(&Proposal<'_>) -> Result<(), String>,
+) -> Result<(Batch, bool), Error> {
+    let (kind, name) = (entry.kind(), entry.name());
+    let key = Key::config(kind, name);
+    let revision = state.revision(&key);
+    let mut batch = Batch::default();
+    let wanted = cas.is_none_or(|cas| cas == revision);
+    if wanted {
+        judge(&Proposal { state, kind, name, entry: Some(entry) }).map_err(Error::Entry)?;
+        if is_linked(kind) {
+            serialise(&mut batch, state);
+        }
+        batch.puts.push(Fact::Config(entry.clone()));
+        if cas.is_some() {
+            batch.guard(key, revision);
+        }
+    }
+    Ok((batch, wanted))
 }

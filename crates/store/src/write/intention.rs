@@ -45,17 +45,12 @@ impl Store {
 
     /// Creates or changes the intention of a pair of names; `intention.id` counts only for a new one.
     pub async fn upsert_intention(&self, intention: Intention) -> Result<Index, Error> {
-        let decide = |state: &State| {
-            let mut new = intention.clone();
-            if let Some(old) = state.intention_of(&intention.source_name, &intention.destination_name) {
-                new.id.clone_from(&old.id);
-                new.created_at.clone_from(&old.created_at);
-            }
-            let mut batch = Batch::default();
-            edit(state, &new.destination_name, &mut batch, |rules| rules.set(&new));
-            Ok((batch, ()))
-        };
-        self.write(decide).await.map(|(index, ())| index)
+        self.write(|state| Ok((upsert(state, &intention), ()))).await.map(|(index, ())| index)
+    }
+
+    /// The state now, and as it would be with this intention created or changed.
+    pub fn rehearse_intention(&self, intention: &Intention) -> Result<(Arc<State>, State), Error> {
+        self.rehearse(|state| Ok((upsert(state, intention), ())))
     }
 
     pub async fn delete_intention(&self, id: &str) -> Result<Index, Error> {
@@ -79,6 +74,17 @@ impl Store {
         };
         self.write(decide).await.map(|(index, ())| index)
     }
+}
+
+fn upsert(state: &State, intention: &Intention) -> Batch {
+    let mut new = intention.clone();
+    if let Some(old) = state.intention_of(&intention.source_name, &intention.destination_name) {
+        new.id.clone_from(&old.id);
+        new.created_at.clone_from(&old.created_at);
+    }
+    let mut batch = Batch::default();
+    edit(state, &new.destination_name, &mut batch, |rules| rules.set(&new));
+    batch
 }
 
 fn refuse_duplicate(intention: &Intention, state: &State) -> Result<(), Error> {
