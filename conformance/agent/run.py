@@ -262,6 +262,11 @@ def persistence(rig, disk):
     agent.put("/v1/agent/check/register", {"Name": "node-ttl", "TTL": "1h"})
     agent.put("/v1/agent/service/maintenance/web-1?enable=true&reason=why")
     services = agent.get("/v1/agent/services")[1]
+
+    def written():
+        checks = {check["CheckID"]: check for check in disk.agent.get("/v1/health/checks/web")[1]}
+        return checks["tcp"]["Status"] == "passing" and checks["tcp"]["ModifyIndex"]
+    before = wait_for("the catalog to know that the check passes", written)
     disk.kill()
     rig.equal("persistence: nobody else reads the files",
               {oct(path.stat().st_mode & 0o777) for folder in ("services", "checks")
@@ -274,6 +279,10 @@ def persistence(rig, disk):
               ("warning", "so so"))
     rig.equal("persistence: one that never spoke is critical", check_of(agent, "node-ttl")["Status"], "critical")
     settled(agent, "tcp", "passing")
+    agent.put("/v1/agent/service/register", {"Name": "marker"})
+    wait_for("a round of anti-entropy", lambda: agent.get("/v1/catalog/service/marker")[1])
+    agent.put("/v1/agent/service/deregister/marker")
+    rig.equal("persistence: a start takes nothing out of the catalog", written(), before)
     rig.equal("persistence: maintenance holds", check_of(agent, "_service_maintenance:web-1").get("Notes"), "why")
     rig.check("persistence: a broken file is named", "services/broken" in rig.log(f"disk-{disk.count}"))
     rig.check("persistence: no secret in the log", "s3cret" not in rig.log(f"disk-{disk.count}"))

@@ -35,6 +35,7 @@ pub(crate) struct Saved {
 pub(crate) struct SavedService {
     pub service: Service,
     pub sidecar: bool,
+    pub managed: bool,
     pub token: Token,
 }
 
@@ -157,6 +158,7 @@ fn service_document(known: &LocalService) -> Value {
         "Service": wire::service(&known.service),
         "Source": "remote",
         "LocallyRegisteredAsSidecar": known.sidecar_of.is_some(),
+        "ManagedProxy": known.managed,
     })
 }
 
@@ -175,8 +177,9 @@ fn read_service(document: &Value) -> Result<SavedService, String> {
     if service.id.is_empty() || service.service.is_empty() {
         return Err("a service without an id or a name".to_owned());
     }
-    let sidecar = document.get("LocallyRegisteredAsSidecar").and_then(Value::as_bool).unwrap_or_default();
-    Ok(SavedService { service, sidecar, token: token(document) })
+    let flag = |key: &str| document.get(key).and_then(Value::as_bool).unwrap_or_default();
+    let (sidecar, managed) = (flag("LocallyRegisteredAsSidecar"), flag("ManagedProxy"));
+    Ok(SavedService { service, sidecar, managed, token: token(document) })
 }
 
 fn read_check(document: &Value) -> Result<SavedCheck, String> {

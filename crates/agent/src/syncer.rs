@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use client::Query;
+use http::StatusCode;
 use model::{HealthCheck, Node, Service, Status};
 use serde::Deserialize;
 use serde_json::Value;
@@ -17,6 +18,10 @@ use crate::wire;
 
 pub(crate) const SERF_HEALTH: &str = "serfHealth";
 const SERVER_SERVICE: &str = "consul";
+/// The type of checks that nothing runs: they mean what they say at once.
+const MAINTENANCE: &str = "maintenance";
+/// How long after its start an agent waits for the first word of a check that the catalog knows to be well.
+const FIRST_WORDS: Duration = Duration::from_secs(2);
 
 pub(crate) struct Syncer<'a> {
     agent: &'a Agent,
@@ -25,13 +30,14 @@ pub(crate) struct Syncer<'a> {
     /// Until when a check's new output waits.
     held: BTreeMap<String, Instant>,
     next_full: Instant,
+    started: Instant,
     backoff: Backoff,
 }
 
 impl<'a> Syncer<'a> {
     pub fn new(agent: &'a Agent) -> Self {
         let now = Instant::now();
-        Self { agent, catalog: None, held: BTreeMap::new(), next_full: now, backoff: Backoff::default() }
+        Self { agent, catalog: None, held: BTreeMap::new(), next_full: now, started: now, backoff: Backoff::default() }
     }
 
     /// For ever.
@@ -71,9 +77,11 @@ impl<'a> Syncer<'a> {
             let interval = self.agent.config().sync_interval;
             self.next_full = now + interval + interval.mul_f64(fastrand::f64() / 4.0);
         }
-        let wanted = self.agent.wanted();
+        let mut wanted = self.agent.wanted();
         let began = Instant::now();
         let Some(catalog) = self.catalog.as_mut() else { return Ok(Duration::ZERO) };
+        let patience = (self.started + FIRST_WORDS).saturating_duration_since(now);
+        let unheard = !patience.is_zero() && leave_unheard(&mut wanted, catalog);
         let quiet: BTreeSet<String> = output_only(&wanted, catalog).cloned().collect();
         self.held.retain(|id, _| quiet.contains(id));
         let interval = self.agent.config().check_update_interval;
@@ -83,32 +91,11 @@ impl<'a> Syncer<'a> {
             self.held.entry(id).or_insert(now + wait);
         }
         let held = self.held.iter().filter(|(_, until)| **until > now).map(|(id, _)| id.clone()).collect();
-        for write in diff(&wanted, catalog, &held) {
-            let (path, body) = write.request(&self.agent.config().node);
-            let token = self.agent.token_of(&write);
-            let metrics = &self.agent.config().metrics;
-            metrics.count("client.rpc", Vec::new());
-            match self.agent.client().clone().with_token(token).put(path, &body).await {
-                Ok(_) => {
-                    say(&write);
-                    write.apply(catalog);
-                }
-                // Trying again at once would be refused again; the next full comparison asks anew.
-                Err(error) if error.status() == Some(http::StatusCode::FORBIDDEN) => {
-                    tracing::warn!("{} blocked by ACLs: {error}", what(&write));
-                    write.apply(catalog);
-                }
-                Err(error) => {
-                    metrics.count("client.rpc.failed", Vec::new());
-                    if let Write::Service(service, _) = &write {
-                        tracing::warn!("service {:?} could not be written to the catalog", service.id);
-                    }
-                    return Err(error.into());
-                }
-            }
-        }
+        let writes = diff(&wanted, catalog, &held);
+        write_all(self.agent, writes, catalog).await?;
         self.agent.config().metrics.took("agent.sync", Vec::new(), began.elapsed());
-        let next = self.held.values().copied().filter(|until| *until > now).chain([self.next_full]).min();
+        let again = unheard.then_some(now + patience);
+        let next = self.held.values().copied().filter(|until| *until > now).chain(again).chain([self.next_full]).min();
         Ok(next.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now())))
     }
 }
@@ -121,6 +108,51 @@ fn what(write: &Write) -> String {
         Write::RemoveService(id) => format!("Service deregistration of {id:?}"),
         Write::RemoveCheck(id) => format!("Check deregistration of {id:?}"),
     }
+}
+
+/// What a check that has said nothing yet is in the catalog since before this agent started, it stays: all of a node's
+/// services would be taken for broken, and given back a moment later, each time its agent is started again.
+fn leave_unheard(wanted: &mut NodeView, catalog: &NodeView) -> bool {
+    let mut left = false;
+    for (id, check) in &mut wanted.checks {
+        let unheard = check.status == Status::Critical && check.output.is_empty() && check.kind != MAINTENANCE;
+        if let Some(known) = catalog.checks.get(id).filter(|known| unheard && known.status != Status::Critical) {
+            check.status = known.status;
+            check.output.clone_from(&known.output);
+            left = true;
+        }
+    }
+    left
+}
+
+/// What the servers refuse does not stop the rest.
+async fn write_all(agent: &Agent, writes: Vec<Write>, catalog: &mut NodeView) -> Result<(), Error> {
+    let metrics = &agent.config().metrics;
+    let mut failed = Ok(());
+    for write in writes {
+        let (path, body) = write.request(&agent.config().node);
+        let client = agent.client().clone().with_token(agent.token_of(&write));
+        metrics.count("client.rpc", Vec::new());
+        let Err(error) = client.put(path, &body).await else {
+            say(&write);
+            write.apply(catalog);
+            continue;
+        };
+        metrics.count("client.rpc.failed", Vec::new());
+        match error.status() {
+            // Until the next full comparison: a token will not get more rights by being shown again and again.
+            Some(StatusCode::FORBIDDEN) => {
+                tracing::warn!("{} blocked by ACLs: {error}", what(&write));
+                write.apply(catalog);
+            }
+            Some(_) => {
+                tracing::warn!("{} could not be written to the catalog: {error}", what(&write));
+                failed = Err(error.into());
+            }
+            None => return Err(error.into()),
+        }
+    }
+    failed
 }
 
 /// In Consul's words, which operators grep for.

@@ -177,7 +177,7 @@ impl Agent {
             state.changed_checks.clear();
             (out, destinations(&state))
         };
-        let saved = self.save(storage.as_ref());
+        let saved = aside(|| self.save(storage.as_ref()));
         drop(storage);
         self.intentions.reconcile(self, &destinations);
         for destination in &destinations {
@@ -303,6 +303,15 @@ impl Agent {
         if adopted {
             self.changed();
         }
+    }
+}
+
+/// Work that waits for the disk; where there are other workers they take over this one's tasks meanwhile.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

@@ -23,7 +23,7 @@ impl State {
             let service = LocalService {
                 service: known.service,
                 sidecar_of,
-                managed: false,
+                managed: known.managed,
                 from_file: false,
                 token: known.token,
             };

@@ -133,3 +133,56 @@ async fn a_server_that_is_away_is_written_to_when_it_is_back() {
     .await;
     agent.shutdown();
 }
+
+/// A service whose token has no rights, or that the servers cannot take, is its own problem.
+#[tokio::test]
+async fn one_refused_registration_does_not_stop_the_others() {
+    let server = server().await;
+    let inner = server.clone();
+    let picky = client::Client::in_process(move |request: http::Request<bytes::Bytes>| {
+        let inner = inner.clone();
+        async move {
+            let body = String::from_utf8_lossy(request.body()).into_owned();
+            let refused = [("\"Service\":\"locked\"", 403), ("\"Service\":\"odd\"", 500)];
+            if let Some((_, status)) = refused.iter().find(|(word, _)| body.contains(word)) {
+                let mut answer = http::Response::new(bytes::Bytes::from_static(b"Permission denied"));
+                *answer.status_mut() = http::StatusCode::from_u16(*status).unwrap();
+                return answer;
+            }
+            let path = request.uri().to_string();
+            let sent = inner.send(request.method().clone(), &path, request.into_body(), Duration::from_secs(9)).await;
+            let raw = sent.unwrap();
+            let mut answer = http::Response::new(raw.body);
+            (*answer.status_mut(), *answer.headers_mut()) = (raw.status, raw.headers);
+            answer
+        }
+    });
+    let agent = Agent::start(config(), picky);
+    for name in ["locked", "odd", "zebra"] {
+        agent.register_service(service(name, 1), false).unwrap();
+    }
+    eventually("the last of them", || async { get(&server, "/v1/catalog/services").await.get("zebra").map(|_| ()) })
+        .await;
+    let services = get(&server, "/v1/catalog/services").await;
+    assert!(services.get("locked").is_none() && services.get("odd").is_none(), "{services}");
+    agent.shutdown();
+}
+
+/// A catalog that outlives the agent keeps what it knows until the agent's checks have had a chance to speak.
+#[tokio::test]
+async fn a_restart_is_no_outage() {
+    let server = server().await;
+    let first = Agent::start(config(), server.clone());
+    first.register_service(with_check("web", ttl()), false).unwrap();
+    first.update_ttl("c", Status::Passing, "fine").unwrap();
+    let status = async || get(&server, "/v1/health/checks/web").await[0]["Status"].clone();
+    eventually("passing in the catalog", || async { (status().await == "passing").then_some(()) }).await;
+    first.shutdown();
+    let definitions = vec![with_check("web", ttl())];
+    let (second, _) = Agent::start_with(config(), server.clone(), definitions, Vec::new());
+    second.register_service(service("marker", 1), false).unwrap();
+    eventually("a round", || async { get(&server, "/v1/catalog/services").await.get("marker").map(|_| ()) }).await;
+    assert_eq!(status().await, "passing");
+    eventually("nobody speaks for it", || async { (status().await == "critical").then_some(()) }).await;
+    second.shutdown();
+}
