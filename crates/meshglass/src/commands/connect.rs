@@ -160,7 +160,7 @@ async fn prepare(matches: &ArgMatches, client: &Client) -> Result<Prepared, Fail
 }
 
 /// The one proxy at the agent that stands for this service.
-async fn sidecar_of(client: &Client, service: &str) -> Result<String, Failure> {
+pub async fn sidecar_of(client: &Client, service: &str) -> Result<String, Failure> {
     let services = client.agent_services().await;
     let services = services.map_err(Failure::about(format!("Failed looking up sidecar proxy info for {service}")))?;
     let ids = services.into_iter().filter_map(|(id, known)| {

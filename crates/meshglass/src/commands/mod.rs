@@ -38,6 +38,7 @@ mod snapshot;
 mod status_pattern;
 mod table;
 mod terminal;
+mod troubleshoot;
 mod validate;
 mod version;
 mod watch;
@@ -57,9 +58,9 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 11] = [
+const LATER: [&str; 10] = [
     "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
-    "services exported-services", "tls", "troubleshoot",
+    "services exported-services", "tls",
 ];
 
 /// What a command leaves behind.
@@ -195,6 +196,7 @@ pub fn tree(name: &'static str) -> Command {
         rtt::command(),
         services::command(),
         snapshot::command(),
+        troubleshoot::command(),
         validate::command(),
         version::command(),
         watch::command(),
@@ -269,6 +271,7 @@ fn asked(root: &Command, name: &str, matches: &ArgMatches) -> Outcome {
             "operator" => operator::run(matches).await,
             "rtt" => rtt::run(matches).await,
             "snapshot" => snapshot::run(matches).await,
+            "troubleshoot" => troubleshoot::run(matches).await,
             "watch" => watch::run(matches).await,
             "intention" => intention::run(matches).await,
             "members" => members::run(matches).await,

@@ -67,3 +67,30 @@ impl Interrupts {
         }
     }
 }
+
+/// Green, yellow and red on a terminal, plain elsewhere and where `NO_COLOR` is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Colours(bool);
+
+impl Colours {
+    pub fn of_stdout() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some() || std::env::var("TERM").is_ok_and(|term| term == "dumb");
+        Self(std::io::stdout().is_terminal() && !unwanted)
+    }
+
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub fn doubtful(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub fn bad(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn paint(self, colour: &str, text: &str) -> String {
+        if self.0 { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
