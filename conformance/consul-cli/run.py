@@ -32,6 +32,32 @@ CASES = [
     (["intention", "delete", "*", "*"], 0, "Intention deleted."),
     (["config", "delete", "-kind", "service-defaults", "-name", "web"], 0, "Config entry deleted: service-defaults/web"),
     (["services", "deregister", "-id", "web"], 0, "Deregistered service: web"),
+    (["kv", "put", "-flags", "7", "app/a", "hello"], 0, "Success! Data written to: app/a"),
+    (["kv", "put", "app/b", "@web.hcl"], 0, "Success! Data written to: app/b"),
+    (["kv", "get", "app/a"], 0, "hello"),
+    (["kv", "get", "-detailed", "app/a"], 0, "Flags            7"),
+    (["kv", "get", "-recurse", "app/"], 0, "app/a:hello"),
+    (["kv", "get", "-keys", ""], 0, "app/"),
+    (["kv", "export", "app/a"], 0, "aGVsbG8="),
+    (["kv", "import", '[{"key": "imp/a", "flags": 3, "value": "YQ=="}]'], 0, "Imported: imp/a"),
+    (["kv", "delete", "-recurse", "app/"], 0, "Success! Deleted keys with prefix: app/"),
+    (["kv", "get", "app/a"], 1, "Error! No key exists at: app/a"),
+    (["lock", "-verbose", "locks/a", "echo $CONSUL_LOCK_HELD"], 0, "true"),
+    (["lock", "-child-exit-code", "locks/a", "exit 3"], 2, "Error running handler: exit status 3"),
+    (["lock", "-n", "2", "locks/b", "echo two"], 0, "two"),
+    (["kv", "get", "-keys", "locks/"], 0, ""),
+    (["watch", "-type", "key", "-key", "imp/a"], 0, '"Value": "YQ=="'),
+    (["watch", "-type", "service", "-service", "consul"], 0, '"Service": "consul"'),
+    (["event", "-name", "deploy", "1.2.3"], 0, "Event ID: "),
+    (["watch", "-type", "event", "-name", "deploy"], 0, '"Payload": "MS4yLjM="'),
+    (["exec", "-wait", "1s", "echo from $((6*7)); exit 3"], 2, "finished with exit code 3"),
+    (["maint", "-enable", "-reason", "why"], 0, "Node maintenance is now enabled"),
+    (["maint"], 0, "Reason: why"),
+    (["maint", "-disable"], 0, "Node maintenance is now disabled"),
+    (["rtt", "n1"], 0, "Estimated n1 <-> n1 rtt:"),
+    (["operator", "raft", "list-peers"], 0, "leader"),
+    (["operator", "autopilot", "get-config"], 0, "CleanupDeadServers = true"),
+    (["connect", "ca", "get-config"], 0, '"Provider": "consul"'),
     (["info"], 0, "agent:"),
     (["reload"], 0, "Configuration reload triggered"),
     (["validate", "web.hcl"], 1, "data_dir cannot be empty"),
@@ -52,14 +78,16 @@ def main(rig):
     (rig.dir / "agent.hcl").write_text('data_dir = "data"\n' + SERVICE)
     outputs = {}
     for client, binary in (("real", REAL_CONSUL), ("ours", None)):
-        agent = rig.agent(f"agent-{client}", ["-node=n1"])
+        agent = rig.agent(f"agent-{client}", ["-node=n1", "-hcl=disable_remote_exec = false"])
         for argv, wanted_code, wanted_text in CASES:
             code, out, err = agent.cli(*argv, binary=binary)
             rig.check(f"{client}: {' '.join(argv)}", code == wanted_code and wanted_text in out + err, (code, out, err))
             outputs.setdefault(tuple(argv), []).append((out, agent.http))
     # What a script would cut into columns is the same from both clients.
     for argv in (["catalog", "datacenters"], ["catalog", "services", "-tags"], ["intention", "match", "db"],
-                 ["config", "list", "-kind", "service-defaults"], ["catalog", "services"]):
+                 ["config", "list", "-kind", "service-defaults"], ["catalog", "services"],
+                 ["kv", "get", "-recurse", "app/"], ["kv", "export", "app/a"], ["operator", "autopilot", "get-config"],
+                 ["lock", "-verbose", "locks/a", "echo $CONSUL_LOCK_HELD"]):
         (real, _), (ours, _) = outputs[tuple(argv)]
         rig.equal(f"same text: {' '.join(argv)}", words(ours), words(real))
 
