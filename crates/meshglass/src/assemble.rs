@@ -96,6 +96,7 @@ pub struct Options {
     pub debug_config: serde_json::Value,
     /// The port that members say they gossip on; nothing listens there.
     pub serf_lan_port: u16,
+    pub serf_wan_port: u16,
     /// Prometheus may read the agent's own metrics.
     pub prometheus: bool,
     /// Config entries written at the start, unless there are such already.
@@ -129,6 +130,7 @@ impl Options {
             left: watch::Sender::new(false),
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
             serf_lan_port: 8301,
+            serf_wan_port: SERF_WAN_PORT,
             prometheus: false,
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
@@ -332,7 +334,7 @@ fn agent_state(agent: &Arc<Agent>, access: &Access, insight: &Arc<Insight>, opti
         logs: options.logs.clone(),
         debug_config: Arc::new(options.debug_config.clone()),
         serf_lan_port: options.serf_lan_port,
-        serf_wan_port: SERF_WAN_PORT,
+        serf_wan_port: options.serf_wan_port,
         prometheus: options.prometheus,
     }
 }

@@ -76,6 +76,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.left = left;
     options.debug_config = config.debug.clone();
     options.serf_lan_port = config.serf_lan_port;
+    options.serf_wan_port = config.serf_wan_port;
     options.prometheus = !config.telemetry.prometheus_retention_time.is_zero();
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();

@@ -40,12 +40,14 @@ fn stats(state: &AgentState) -> Value {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
     let mut consul = json!({ "acl": acl(config.acl_enabled), "server": server.to_string() });
     if let Some(port) = config.server_port {
-        consul["bootstrap"] = "true".into();
+        consul["bootstrap"] = "false".into();
         consul["known_datacenters"] = "1".into();
         consul["leader"] = "true".into();
         consul["leader_addr"] = format!("{}:{port}", config.node.address).into();
     }
-    json!({
+    // One server leads itself and has nobody to gossip with; figures that would be made up are left out.
+    let pool = json!({ "encrypted": "false", "failed": "0", "left": "0", "members": "1" });
+    let mut stats = json!({
         "agent": {
             "check_monitors": monitors.to_string(),
             "check_ttls": ttls.to_string(),
@@ -62,7 +64,13 @@ fn stats(state: &AgentState) -> Value {
             "os": std::env::consts::OS,
             "version": concat!("meshglass-", env!("CARGO_PKG_VERSION")),
         },
-    })
+        "serf_lan": pool,
+    });
+    if server {
+        stats["raft"] = json!({ "last_contact": "0", "num_peers": "0", "state": "Leader" });
+        stats["serf_wan"] = pool;
+    }
+    stats
 }
 
 /// As later versions of Consul answer it. There is one build of a version, so that it has no date and no revision.
