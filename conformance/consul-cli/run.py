@@ -54,7 +54,7 @@ CASES = [
     (["maint", "-enable", "-reason", "why"], 0, "Node maintenance is now enabled"),
     (["maint"], 0, "Reason: why"),
     (["maint", "-disable"], 0, "Node maintenance is now disabled"),
-    (["rtt", "n1"], 0, "Estimated n1 <-> n1 rtt:"),
+    (["rtt", "-wan", "n1.dc1"], 0, "Estimated n1.dc1 <-> n1.dc1 rtt:"),
     (["operator", "raft", "list-peers"], 0, "leader"),
     (["operator", "autopilot", "get-config"], 0, "CleanupDeadServers = true"),
     (["connect", "ca", "get-config"], 0, '"Provider": "consul"'),
@@ -82,6 +82,9 @@ def main(rig):
         for argv, wanted_code, wanted_text in CASES:
             code, out, err = agent.cli(*argv, binary=binary)
             rig.check(f"{client}: {' '.join(argv)}", code == wanted_code and wanted_text in out + err, (code, out, err))
+            if argv[:2] == ["services", "register"]:
+                # The agent writes to the catalog when it gets to it.
+                wait_for("the service in the catalog", lambda: "web" in agent.get("/v1/catalog/services")[1], 20)
             outputs.setdefault(tuple(argv), []).append((out, agent.http))
     # What a script would cut into columns is the same from both clients.
     for argv in (["catalog", "datacenters"], ["catalog", "services", "-tags"], ["intention", "match", "db"],
