@@ -45,7 +45,7 @@ class Server:
         self.rig, self.name = rig, name
         http, server, serf = free_ports(3)
         hcl = ('disable_update_check = true limits { http_max_conns_per_client = 10000 } '
-               'performance { raft_multiplier = 1 }')
+               'performance { raft_multiplier = 10 }')
         argv = [binary, "agent", "-server", "-bootstrap-expect=1", f"-data-dir={rig.dir}/{name}", "-bind=127.0.0.1",
                 f"-node={name}", f"-http-port={http}", "-dns-port=-1", f"-server-port={server}", f"-serf-lan-port={serf}",
                 "-serf-wan-port=-1", "-log-level=err", "-disable-host-node-id", "-hcl", hcl]
@@ -124,7 +124,7 @@ def drive(address, requests, connections=16):
 
 def wrk(server, path, clients, seconds, lua=None):
     """Requests a second of the server's CPU, latency percentiles (ms), requests a second."""
-    argv = ["wrk", f"-t{min(2, clients)}", f"-c{clients}", f"-d{seconds}s", "--latency"]
+    argv = ["wrk", f"-t{min(2, clients)}", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "--latency"]
     if lua:
         script = server.rig.dir / "bench.lua"
         script.write_text(lua)

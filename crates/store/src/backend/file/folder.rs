@@ -4,6 +4,7 @@
 //! begun, so that at any moment the newest snapshot and the logs from its index on hold everything.
 
 use std::fs::{self, OpenOptions, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ pub(super) struct Folder {
 impl Folder {
     #[expect(clippy::disallowed_methods, reason = "there is nothing to be woken by: a lock of another process")]
     fn lock(path: &Path) -> Result<Self, FileError> {
-        fs::create_dir_all(path).map_err(|source| FileError::io("making the directory", path, source))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| FileError::io("making the directory", path, source))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(|source| FileError::io("opening", &lock_path, source))?;

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::FileError;
@@ -101,8 +102,9 @@ impl Log {
     }
 }
 
+/// Facts hold keys of certificate authorities: nobody else may read them.
 pub(super) fn create(path: &Path) -> Result<fs::File, FileError> {
-    let created = OpenOptions::new().append(true).create(true).open(path).and_then(|file| {
+    let created = OpenOptions::new().append(true).create(true).mode(0o600).open(path).and_then(|file| {
         file.set_len(0)?;
         Ok(file)
     });

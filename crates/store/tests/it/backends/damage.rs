@@ -212,6 +212,22 @@ async fn two_servers_cannot_share_a_directory() {
     open(&folder).unwrap();
 }
 
+/// They hold the keys of the certificate authority.
+#[tokio::test]
+async fn nobody_else_reads_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new();
+    let directory = folder.path().join("data/store");
+    let backend = File::open(&directory, FileOptions { compact_from_batches: 1, ..FileOptions::default() }).unwrap();
+    backend.commit(put("k")).await.unwrap();
+    drop(backend);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let files: Vec<PathBuf> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let holding = files.iter().filter(|path| !path.ends_with("lock"));
+    assert_eq!(holding.map(|path| mode(path)).collect::<Vec<_>>(), [0o600, 0o600]);
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_by_its_number() {
     let folder = TempDir::new();
