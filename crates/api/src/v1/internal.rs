@@ -16,6 +16,7 @@ use super::shapes::{CheckShape, ServiceShape};
 use crate::authorizer::{Authorizer, Resource, Right};
 use crate::error::Error;
 use crate::filter::Filter;
+use crate::gateways;
 use crate::query_options::QueryOptions;
 use crate::request::{Rest, prefix};
 use crate::response;
@@ -31,6 +32,7 @@ pub(crate) fn router() -> Router<ServerState> {
         .route("/v1/internal/federation-states", get(federation_states))
         .route("/v1/internal/federation-states/mesh-gateways", get(mesh_gateways));
     let router = prefix(router, "/v1/internal/ui/node/", get(node));
+    let router = prefix(router, "/v1/internal/ui/gateway-services-nodes/", get(gateway_services));
     prefix(router, "/v1/internal/federation-state/", get(federation_state))
 }
 
@@ -131,15 +133,16 @@ fn extend<'a>(set: &mut Option<BTreeSet<&'a str>>, items: impl IntoIterator<Item
     }
 }
 
-async fn services(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
-    let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
-    let rights = server.authorizer(&options)?;
-    let (state, index) = server.read(&options, &[Topic::Nodes, Topic::Services, Topic::Checks]).await?;
+/// The services that `wanted` says, by name.
+fn summaries<'a>(
+    state: &'a store::State,
+    rights: &Authorizer,
+    wanted: impl Fn(&Stored<Service>) -> Result<bool, Error>,
+) -> Result<Vec<Summary<'a>>, Error> {
     let mut summaries: BTreeMap<&str, Summary<'_>> = BTreeMap::new();
     for node in state.nodes().filter(|node| rights.may(Resource::Node, &node.node, Right::Read)) {
         for service in state.services_of(&node.node) {
-            let readable = rights.may(Resource::Service, &service.service, Right::Read);
-            if !readable || filter.keep(vec![ServiceShape::from(service)])?.is_empty() {
+            if !rights.may(Resource::Service, &service.service, Right::Read) || !wanted(service)? {
                 continue;
             }
             let summary = summaries.entry(&service.service).or_default();
@@ -149,7 +152,33 @@ async fn services(State(server): State<ServerState>, options: QueryOptions) -> R
             own.chain(nodes).for_each(|fact| summary.count(fact.check.status));
         }
     }
-    response::indexed(index, &summaries.into_values().collect::<Vec<_>>())
+    Ok(summaries.into_values().collect())
+}
+
+const CATALOG: [Topic; 3] = [Topic::Nodes, Topic::Services, Topic::Checks];
+
+async fn services(State(server): State<ServerState>, options: QueryOptions) -> Result<Response, Error> {
+    let filter = Filter::parse(&options.filter, &SERVICE_FIELDS)?;
+    let rights = server.authorizer(&options)?;
+    let (state, index) = server.read(&options, &CATALOG).await?;
+    let wanted = |service: &Stored<Service>| Ok(!filter.keep(vec![ServiceShape::from(service)])?.is_empty());
+    response::indexed(index, &summaries(&state, &rights, wanted)?)
+}
+
+/// The services behind a gateway.
+async fn gateway_services(
+    State(server): State<ServerState>,
+    Rest(gateway): Rest,
+    options: QueryOptions,
+) -> Result<Response, Error> {
+    required(&gateway, "Missing gateway name")?;
+    let rights = server.authorizer(&options)?;
+    rights.check(Resource::Service, &gateway, Right::Read)?;
+    let topics: Vec<Topic> = CATALOG.into_iter().chain([Topic::Configs]).collect();
+    let (state, index) = server.read(&options, &topics).await?;
+    let links = gateways::links(&state, &gateway).map(|(_, _, _, links)| links).unwrap_or_default();
+    let wanted = |service: &Stored<Service>| Ok(links.iter().any(|link| link.service == service.service));
+    response::indexed(index, &summaries(&state, &rights, wanted)?)
 }
 
 /// Federation is not there: one datacenter that knows itself.
