@@ -83,7 +83,8 @@ impl App {
 
     pub fn into_router(self) -> Router {
         let Self { router, dev, policy, metrics } = self;
-        let service = tower::service_fn(move |request: Request<Body>| {
+        let service = tower::service_fn(move |mut request: Request<Body>| {
+            request.extensions_mut().insert(policy.waits);
             let (router, policy, metrics) = (router.clone(), Arc::clone(&policy), metrics.clone());
             async move {
                 Ok::<_, Infallible>(match metrics {

@@ -1,6 +1,7 @@
 //! What the configuration says about every request: headers to add, endpoints that are closed, who may write.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -43,7 +44,28 @@ impl Network {
     }
 }
 
-/// Consul's `http_config`.
+/// How long blocking queries wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// When a query does not say.
+    pub default: Duration,
+    pub longest: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { default: store::DEFAULT_WAIT, longest: store::MAX_WAIT }
+    }
+}
+
+impl Waits {
+    pub(crate) fn bound(self, asked: Duration) -> Duration {
+        let wait = if asked.is_zero() { self.default } else { asked };
+        wait.min(self.longest)
+    }
+}
+
+/// Consul's `http_config`, and what else holds for every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     /// On every answer of a route.
@@ -52,6 +74,7 @@ pub struct Policy {
     pub block_endpoints: Vec<String>,
     /// Who may do more than read; empty: everybody.
     pub allow_write_from: Vec<Network>,
+    pub waits: Waits,
 }
 
 impl Policy {

@@ -9,6 +9,7 @@ use model::Token;
 
 use crate::authorizer::Filtered;
 use crate::error::Error;
+use crate::policy::Waits;
 
 /// All query parameters, decoded, in the order given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -205,6 +206,9 @@ impl<S: Send + Sync> FromRequestParts<S> for QueryOptions {
             ));
         }
         let mut options = Self::parse(parts.uri.query().unwrap_or_default())?;
+        if let Some(waits) = parts.extensions.get::<Waits>() {
+            options.wait = waits.bound(options.wait);
+        }
         if options.token.0.is_empty() {
             options.token = Token(token_of(&parts.headers).to_owned());
         }

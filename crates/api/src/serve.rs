@@ -10,9 +10,9 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use crate::listen::{Clients, Io, Limits, Listener, Place};
@@ -27,6 +27,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const LEAST_HEADER_BYTES: usize = 8 << 10;
 const TOO_MANY: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
     Your IP is issuing too many concurrent connections, please rate limit your calls\n";
+/// Of a request that is not read.
+const LEFT_OVER_BYTES: u64 = 64 << 10;
+/// How long a client that is refused may take to hear why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const NOT_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Serves `router` until `stop` is done, then lets open requests end for a moment.
@@ -45,7 +49,7 @@ pub async fn serve(
             () = &mut stop => break,
             accepted = listener.accept() => accepted,
         };
-        let (mut stream, peer) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors: give the open connections a moment to end instead of spinning.
@@ -57,8 +61,7 @@ pub async fn serve(
         let Ok(place) = clients.enter(peer, listener.limits) else {
             tracing::warn!(client = ?peer, "limits.http_max_conns_per_client: connection refused");
             if listener.tls.is_none() {
-                // A new socket's buffer takes this at once; a client that does not read it loses nothing.
-                let _ = tokio::time::timeout(Duration::from_millis(10), stream.write_all(TOO_MANY)).await;
+                tokio::spawn(tokio::time::timeout(LAST_WORDS, last_words(stream, TOO_MANY)));
             }
             continue;
         };
@@ -130,17 +133,25 @@ impl Server {
     }
 }
 
-async fn handshake(stream: Box<dyn Io>, tls: &ServerTls) -> std::io::Result<Box<dyn Io>> {
-    let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream));
-    match acceptor.as_mut().await {
-        Ok(start) => Ok(Box::new(start.into_stream(tls.now()).await?)),
-        Err(error) => {
-            // No ClientHello: most often somebody who wrote http:// for https://.
-            if let Some(mut stream) = acceptor.take_io() {
-                let _ = stream.write_all(NOT_TLS).await;
-                let _ = stream.shutdown().await;
-            }
-            Err(error)
-        }
+/// Says why there is no answer. What the client has sent is read to its end: unread, it would turn the words into a
+/// reset.
+async fn last_words(mut stream: Box<dyn Io>, words: &[u8]) -> std::io::Result<()> {
+    stream.write_all(words).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(LEFT_OVER_BYTES), &mut tokio::io::sink()).await.map(drop)
+}
+
+/// The first byte of a TLS handshake record.
+const HANDSHAKE: u8 = 0x16;
+
+async fn handshake(mut stream: Box<dyn Io>, tls: &ServerTls) -> std::io::Result<Box<dyn Io>> {
+    let first = stream.read_u8().await?;
+    if first != HANDSHAKE {
+        // Most often somebody who wrote http:// for https://.
+        last_words(stream, NOT_TLS).await?;
+        return Err(std::io::Error::other("the client does not speak TLS"));
     }
+    let (read, write) = tokio::io::split(stream);
+    let whole = tokio::io::join(std::io::Cursor::new([first]).chain(read), write);
+    Ok(Box::new(TlsAcceptor::from(tls.now()).accept(whole).await?))
 }

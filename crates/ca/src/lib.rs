@@ -22,6 +22,7 @@
 //! # Ok::<(), ca::Error>(())
 //! ```
 
+pub mod agent_tls;
 mod authority;
 pub mod csr;
 mod error;

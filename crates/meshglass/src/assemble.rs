@@ -27,9 +27,6 @@ use tokio::task::JoinHandle;
 use crate::facts;
 use crate::logging::Logs;
 
-/// Consul's port for gossip between datacenters, as members show it.
-const SERF_WAN_PORT: u16 = 8302;
-
 /// Why a mesh did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -99,6 +96,10 @@ pub struct Options {
     pub serf_wan_port: u16,
     /// Prometheus may read the agent's own metrics.
     pub prometheus: bool,
+    /// The same between datacenters.
+    pub serf_wan_port: u16,
+    /// Serve the page.
+    pub ui: bool,
     /// Config entries written at the start, unless there are such already.
     pub entries: Vec<ConfigEntry>,
     /// What the first root of the certificate authority is made by.
@@ -132,6 +133,8 @@ impl Options {
             serf_lan_port: 8301,
             serf_wan_port: SERF_WAN_PORT,
             prometheus: false,
+            serf_wan_port: 8302,
+            ui: true,
             entries: Vec::new(),
             ca_config: OpaqueMap::new(),
             acl: None,
@@ -201,7 +204,7 @@ impl Mesh {
             .merge(api::agent::router(agent_state))
             .merge(api::insight::router(insight_state(&state, &insight)))
             .merge(api::preview::router(PreviewState { server: state.clone(), insight: Arc::clone(&insight) }))
-            .merge(ui::router())
+            .merge(if options.ui { ui::router() } else { Router::new() })
             .merge(options.more)
             .into_router();
         let (stop, stopping) = watch::channel(false);

@@ -11,17 +11,17 @@ use api::tls::ServerTls;
 use model::Node;
 use proxy::Sidecar;
 use store::FileOptions;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::access;
 use crate::assemble::{self, Member, Mesh, Options, Storage, action};
 use crate::commands::SPEAKS_CONSUL;
-use crate::config::{self, AgentFlags, Config, Etcd};
+use crate::config::{self, AgentFlags, Config, Etcd, LogFile};
 use crate::dns_settings;
 use crate::duties::Duties;
-use crate::logging;
+use crate::logging::{self, RotatingFile};
+use crate::signals::{End, Reloader, Signals};
 
 /// Why an agent did not start; one line for the terminal.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +64,9 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     if !config.server && !config.dev {
         return Err(StartError::ClientAgent);
     }
+    let signals = Signals::catch().map_err(StartError::Signals)?;
     println!("==> Starting Consul agent...");
-    let file = config.log_file.as_ref().map(|file| open_log(&file.path)).transpose()?;
+    let file = config.log_file.clone().map(open_log).transpose()?;
     let logs = logging::start_into(config.log_level, config.log_json, file);
     let (left, leaving) = watch::channel(false);
     let (reload, reloads) = watch::channel(0_u64);
@@ -78,10 +79,10 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.serf_lan_port = config.serf_lan_port;
     options.serf_wan_port = config.serf_wan_port;
     options.prometheus = !config.telemetry.prometheus_retention_time.is_zero();
+    options.serf_wan_port = config.serf_wan_port;
     options.entries = config.bootstrap.clone();
     options.ca_config = config.ca_config.0.clone();
     options.acl = access::control(&config, &options.agent.tokens);
-    options.kv.key_list_policy = config.acl.enable_key_list_policy;
     options.services = config.services.clone();
     options.checks = config.checks.clone();
     let reloader = Arc::new(Reloader {
@@ -89,6 +90,7 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
         slot: OnceLock::new(),
         names: OnceLock::new(),
         duties: OnceLock::new(),
+        tls: options.tls.clone(),
         counter: reload,
     });
     let again = Arc::clone(&reloader);
@@ -111,13 +113,35 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     let pid = PidFile::write(config.pid_file.as_deref())?;
     let _ = reloader.duties.set(Duties::start(&config, mesh.member()).map_err(StartError::Watch)?);
     let managed = tokio::spawn(managed_proxies(mesh.member().clone(), reloads));
-    wait(leaving, &reloader).await?;
+    let end = signals.end(leaving, &reloader).await;
+    let code = leave(end, &config, &agent).await;
     managed.abort();
     let _ = managed.await;
     mesh.stop().await;
     drop(pid);
-    info!("Exit code: code=0");
-    Ok(ExitCode::SUCCESS)
+    info!("Exit code: code={code}");
+    Ok(ExitCode::from(code))
+}
+
+/// Takes the node out of the catalog where the configuration says so. As in Consul, an agent that was ended by a signal
+/// without having left exits with 1.
+async fn leave(end: End, config: &Config, agent: &Agent) -> u8 {
+    let leaves = match end {
+        End::Left => return 0,
+        End::Interrupted => config.leave_on_interrupt,
+        End::Terminated => config.leave_on_terminate,
+    };
+    if !leaves {
+        return 1;
+    }
+    info!("Gracefully shutting down agent...");
+    match agent.leave().await {
+        Ok(()) => 0,
+        Err(problem) => {
+            error!("leaving failed: {problem}");
+            1
+        }
+    }
 }
 
 /// The server's part of the data directory.
@@ -146,12 +170,26 @@ fn serving(options: &mut Options, config: &Config) -> Result<(), StartError> {
     options.socket_access = config.socket_access;
     options.limits = config.limits;
     options.policy = config.policy.clone();
+    options.ui = config.ui.enabled;
+    options.kv = server_limits(config);
     Ok(())
 }
 
-fn open_log(path: &std::path::Path) -> Result<std::fs::File, StartError> {
-    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
-    opened.map_err(|source| StartError::File { what: "log file", path: path.display().to_string(), source })
+/// What an operator may set about keys and sessions.
+fn server_limits(config: &Config) -> api::server::Limits {
+    let default = api::server::Limits::default();
+    let bytes = |given: Option<u64>, default| given.map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    api::server::Limits {
+        kv_value_bytes: bytes(config.kv_max_value_size, default.kv_value_bytes),
+        txn_bytes: bytes(config.txn_max_req_len, default.txn_bytes),
+        session_ttl_min: config.session_ttl_min.unwrap_or(default.session_ttl_min),
+        key_list_policy: config.acl.enable_key_list_policy,
+    }
+}
+
+fn open_log(settings: LogFile) -> Result<RotatingFile, StartError> {
+    let path = settings.path.display().to_string();
+    RotatingFile::open(settings).map_err(|source| StartError::File { what: "log file", path, source })
 }
 
 /// The file of `-pid-file`, removed at the end.
@@ -180,8 +218,12 @@ impl Drop for PidFile {
 
 fn agent_config(config: &Config) -> agent::Config {
     let address = config.advertise_addr.to_string();
-    let mut tagged_addresses: BTreeMap<String, String> =
-        ["lan", "lan_ipv4", "wan", "wan_ipv4"].map(|kind| (kind.to_owned(), address.clone())).into();
+    let family = |address: std::net::IpAddr| if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    let mut tagged_addresses = BTreeMap::new();
+    for (kind, address) in [("lan", config.advertise_addr), ("wan", config.advertise_addr_wan)] {
+        tagged_addresses.insert(kind.to_owned(), address.to_string());
+        tagged_addresses.insert(format!("{kind}_{}", family(address)), address.to_string());
+    }
     tagged_addresses.extend(config.tagged_addresses.clone());
     let mut meta = config.node_meta.clone();
     meta.entry("consul-network-segment".to_owned()).or_default();
@@ -242,60 +284,6 @@ fn banner(config: &Config, http: Option<SocketAddr>, dns: Option<SocketAddr>) ->
     ];
     let rows: String = rows.iter().map(|(name, value)| format!("{name:>18}: {value}\n")).collect();
     format!("{rows}\n==> Log data will now stream in as it occurs:\n\n")
-}
-
-/// Reads the files again and applies what may change while an agent runs: services and checks.
-struct Reloader {
-    flags: AgentFlags,
-    slot: OnceLock<Arc<Agent>>,
-    names: OnceLock<dns::Server>,
-    duties: OnceLock<Duties>,
-    counter: watch::Sender<u64>,
-}
-
-impl Reloader {
-    fn reload(&self) -> Result<(), String> {
-        let (config, warnings) = config::load(&self.flags).map_err(|error| error.to_string())?;
-        for warning in warnings {
-            warn!("{warning}");
-        }
-        if let Some(names) = self.names.get() {
-            names.reload(dns_settings::settings(&config));
-        }
-        if let Some(duties) = self.duties.get() {
-            duties.reload(&config)?;
-        }
-        let Some(agent) = self.slot.get() else { return Ok(()) };
-        let refused = agent.apply_definitions(config.services, config.checks);
-        self.counter.send_modify(|count| *count += 1);
-        match refused.first() {
-            None => Ok(()),
-            Some(first) => Err(format!("a definition was refused: {first}")),
-        }
-    }
-}
-
-/// SIGINT, SIGTERM and `leave` end the agent; SIGHUP reads the files again.
-async fn wait(mut leaving: watch::Receiver<bool>, reloader: &Reloader) -> Result<(), StartError> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => info!(signal = "interrupt", "Caught"),
-            _ = terminate.recv() => info!(signal = "terminated", "Caught"),
-            _ = leaving.wait_for(|left| *left) => info!("Graceful leave"),
-            _ = hang_up.recv() => {
-                info!(signal = "hangup", "Caught");
-                match reloader.reload() {
-                    Ok(()) => info!("Configuration reloaded"),
-                    Err(problem) => error!("reloading failed, the old configuration stays: {problem}"),
-                }
-                continue;
-            }
-        }
-        return Ok(());
-    }
 }
 
 /// Runs a sidecar in this process for each service that was written in the removed managed form.

@@ -30,3 +30,4 @@ mod duties;
 mod facts;
 pub mod logging;
 mod resident;
+mod signals;

@@ -3,8 +3,9 @@
 //! A line is `2026-11-23T10:00:00.000Z [INFO]  agent: message: key=value`; the word before the colon is the crate that
 //! speaks.
 
+mod file;
+
 use std::fmt::{self, Write as _};
-use std::fs::File;
 use std::io::Write as _;
 
 use api::agent::LogLine;
@@ -15,6 +16,8 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+pub use file::RotatingFile;
 
 /// Lines that a slow `monitor` may fall behind before it loses some.
 const BACKLOG_LINES: usize = 1024;
@@ -45,7 +48,7 @@ pub fn start(level: Level, json: bool) -> Logs {
 }
 
 /// The same, with every line written to a file as well.
-pub fn start_into(level: Level, json: bool, file: Option<File>) -> Logs {
+pub fn start_into(level: Level, json: bool, file: Option<RotatingFile>) -> Logs {
     let logs = silent();
     // What only a `monitor` would want to hear is not even formatted below debug.
     let finest = LevelFilter::from_level(level.max(Level::DEBUG));
@@ -57,7 +60,7 @@ pub fn start_into(level: Level, json: bool, file: Option<File>) -> Logs {
 struct Lines {
     level: Level,
     json: bool,
-    file: Option<File>,
+    file: Option<RotatingFile>,
     sender: Logs,
 }
 
@@ -81,8 +84,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         if level <= self.level {
             let text = if self.json { json_line(event) } else { line(event) };
             let _ = writeln!(std::io::stdout().lock(), "{text}");
-            if let Some(mut file) = self.file.as_ref() {
-                let _ = writeln!(file, "{text}");
+            if let Some(file) = &self.file {
+                file.line(&text);
             }
         }
         if heard {

@@ -38,6 +38,7 @@ mod snapshot;
 mod status_pattern;
 mod table;
 mod terminal;
+mod tls;
 mod troubleshoot;
 mod validate;
 mod version;
@@ -58,9 +59,9 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 10] = [
+const LATER: [&str; 9] = [
     "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
-    "services exported-services", "tls",
+    "services exported-services",
 ];
 
 /// What a command leaves behind.
@@ -123,7 +124,14 @@ impl Failure {
 /// expected`.
 pub(crate) fn with_place(consul: String, ours: &str) -> String {
     let placed = ["At ", "(at "].iter().any(|word| consul.contains(word));
-    if placed || consul.contains(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
+    if placed || consul.contains(ours) || !has_place(ours) { consul } else { format!("{}\n{ours}", consul.trim_end()) }
+}
+
+/// `file:line:column: …`
+fn has_place(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.windows(2).any(|pair| number(pair[0]) && number(pair[1]))
 }
 
 pub(crate) type Outcome = Result<Output, Failure>;
@@ -197,6 +205,7 @@ pub fn tree(name: &'static str) -> Command {
         services::command(),
         snapshot::command(),
         troubleshoot::command(),
+        tls::command(),
         validate::command(),
         version::command(),
         watch::command(),
@@ -233,6 +242,7 @@ fn run(root: Command, words: &[String]) -> ExitCode {
         ("completion", _) => shell::completion(help.clone(), matches),
         ("man", _) => shell::man(help.clone(), matches),
         ("keygen", _) => keyring::keygen(),
+        ("tls", _) => tls::run(matches),
         ("validate", _) => validate::run(matches),
         ("version", _) => version::run(help.get_name(), matches),
         _ => asked(&help, name, matches),

@@ -71,9 +71,8 @@ pub struct Config {
     pub scripts: agent::Scripts,
     /// `DOCKER_HOST`, as the Docker command line reads it.
     pub docker_host: String,
-    pub default_query_time: Duration,
-    pub max_query_time: Duration,
-    pub session_ttl_min: Duration,
+    /// `None`: as the API has it.
+    pub session_ttl_min: Option<Duration>,
     pub disable_remote_exec: bool,
     /// What decides over a call that no intention matches.
     pub default_intention_policy: Action,

@@ -105,6 +105,12 @@ impl Reading {
         if text.starts_with('-') { Duration::ZERO } else { parse_duration(&text).unwrap_or(default) }
     }
 
+    /// The same where nothing was given; zero is nothing.
+    pub fn some_duration(&self, path: &str) -> Option<Duration> {
+        let duration = self.duration(path, Duration::ZERO);
+        (!duration.is_zero()).then_some(duration)
+    }
+
     pub fn bad_duration(&mut self, path: &str, name: &str, text: &str) {
         self.complain(path, format!("{name}: invalid duration: {text:?}, expected one such as \"10s\""));
     }

@@ -27,8 +27,6 @@ const SIDECAR_PORTS: (i64, i64) = (21000, 21255);
 const EXPOSE_PORTS: (i64, i64) = (21500, 21755);
 const CHECK_UPDATE_INTERVAL: Duration = Duration::from_secs(300);
 const CHECK_OUTPUT_MAX_SIZE: i64 = 4096;
-const DEFAULT_QUERY_TIME: Duration = Duration::from_secs(300);
-const MAX_QUERY_TIME: Duration = Duration::from_secs(600);
 const LOG_ROTATE_DURATION: Duration = Duration::from_secs(24 * 3600);
 const ACL_TTL: Duration = Duration::from_secs(30);
 const META_PAIRS: usize = 64;
@@ -123,9 +121,7 @@ fn config_of(read: &mut Reading, dev: bool) -> Config {
         agent_tls_for_checks: read.on("enable_agent_tls_for_checks"),
         scripts: read.scripts(),
         docker_host: std::env::var("DOCKER_HOST").unwrap_or_else(|_| agent::DOCKER_HOST.to_owned()),
-        default_query_time: read.duration("default_query_time", DEFAULT_QUERY_TIME),
-        max_query_time: read.duration("max_query_time", MAX_QUERY_TIME),
-        session_ttl_min: read.duration("session_ttl_min", Duration::ZERO),
+        session_ttl_min: read.some_duration("session_ttl_min"),
         disable_remote_exec: read.boolean("disable_remote_exec").unwrap_or(true),
         default_intention_policy: read.default_policy(&acl),
         acl,
@@ -270,7 +266,13 @@ impl Reading {
             let text = format!("ui-content-path can only contain alphanumeric, -, _, or /. received: {content_path}");
             self.complain("ui_config.content_path", text);
         }
+        if content_path != "/ui/" {
+            self.note("ui_config.content_path", "ui_config.content_path has no effect yet: the page is at /ui/");
+        }
         let dir = self.full_text("ui_config.dir").map(PathBuf::from);
+        if dir.is_some() {
+            self.note("ui_config.dir", "ui_config.dir has no effect yet: the built-in page is served");
+        }
         if dir.is_some() && self.on("ui_config.enabled") {
             let text = "Both the ui and ui-dir flags were specified, please provide only one.";
             self.complain("ui_config.dir", text);

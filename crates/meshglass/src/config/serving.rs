@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api::listen::Limits;
-use api::policy::{Network, Policy};
+use api::policy::{Network, Policy, Waits};
 use api::tls::TlsSettings;
 use http::{HeaderName, HeaderValue};
 use model::parse_duration;
@@ -54,7 +54,13 @@ impl Reading {
                 _ => self.complain(path, format!("{path}: {name:?} = {value:?} is no HTTP header")),
             }
         }
-        Policy { response_headers, block_endpoints: self.texts("http_config.block_endpoints"), allow_write_from }
+        let default = Waits::default();
+        let waits = Waits {
+            default: self.some_duration("default_query_time").unwrap_or(default.default),
+            longest: self.some_duration("max_query_time").unwrap_or(default.longest),
+        };
+        let block_endpoints = self.texts("http_config.block_endpoints");
+        Policy { response_headers, block_endpoints, allow_write_from, waits }
     }
 
     pub fn limits(&mut self) -> Limits {

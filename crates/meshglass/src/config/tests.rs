@@ -265,7 +265,7 @@ fn one_server_on_its_own_starts_from_a_clusters_files() {
     assert_eq!(config.policy.block_endpoints, ["/v1/exec"]);
     let limits = config.limits;
     assert_eq!((limits.connections_per_client, limits.connections_of_loopback, limits.header_bytes), (7, 7, 9000));
-    assert_eq!((limits.handshake_timeout.as_secs(), config.session_ttl_min.as_secs()), (2, 3));
+    assert_eq!((limits.handshake_timeout.as_secs(), config.session_ttl_min.unwrap().as_secs()), (2, 3));
     assert!(config.leave_on_terminate && config.leave_on_interrupt);
     assert_eq!(config.watches[0]["key"], "a");
     let file = config.log_file.unwrap();
