@@ -96,8 +96,6 @@ pub struct Options {
     pub serf_wan_port: u16,
     /// Prometheus may read the agent's own metrics.
     pub prometheus: bool,
-    /// The same between datacenters.
-    pub serf_wan_port: u16,
     /// Serve the page.
     pub ui: bool,
     /// Config entries written at the start, unless there are such already.
@@ -131,7 +129,6 @@ impl Options {
             left: watch::Sender::new(false),
             debug_config: serde_json::Value::Object(serde_json::Map::new()),
             serf_lan_port: 8301,
-            serf_wan_port: SERF_WAN_PORT,
             prometheus: false,
             serf_wan_port: 8302,
             ui: true,

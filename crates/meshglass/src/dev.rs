@@ -77,7 +77,6 @@ pub async fn run_agent(flags: AgentFlags) -> Result<ExitCode, StartError> {
     options.left = left;
     options.debug_config = config.debug.clone();
     options.serf_lan_port = config.serf_lan_port;
-    options.serf_wan_port = config.serf_wan_port;
     options.prometheus = !config.telemetry.prometheus_retention_time.is_zero();
     options.serf_wan_port = config.serf_wan_port;
     options.entries = config.bootstrap.clone();
