@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from rig import Agent, Rig, fetch_raw, free_ports, wait_for
 
 HERE = pathlib.Path(__file__).parent
-NODE = "conf-node"
+NODES = {"dev": "conf-node", "acl": "acl-node"}
 MASTER = "e95b599e-166e-7d80-08ad-aee76e7ddf19"
 AGENTS = {
     "dev": {"enable_central_service_config": True},
@@ -180,14 +180,14 @@ def shapes(wanted, got, path):
 def start(rig, kind):
     names = ("http", "dns", "server", "serf_lan", "serf_wan", "grpc")
     ports = dict(zip(names, free_ports(len(names))))
-    config = {"node_name": NODE, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
+    config = {"node_name": NODES[kind], "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
               "ports": dict(ports, https=-1), **AGENTS[kind]}
     (rig.dir / f"{kind}.json").write_text(json.dumps(config))
     process = rig.start(kind, [rig.consul, "agent", "-dev", "-config-file", f"{kind}.json"])
     agent = Agent(rig, ports["http"], process)
     token = {"X-Consul-Token": MASTER}
     wait_for(f"the agent {kind}", lambda: any(
-        check["CheckID"] == "serfHealth" for check in listed(agent.get(f"/v1/health/node/{NODE}", headers=token)[1])), 20)
+        check["CheckID"] == "serfHealth" for check in listed(agent.get(f"/v1/health/node/{NODES[kind]}", headers=token)[1])), 20)
     return agent, ports
 
 

@@ -137,7 +137,11 @@ impl Reading {
         let unreadable = || "the config entry cannot be read".to_owned();
         read(&mut inner).ok_or_else(unreadable)?;
         let request = read(&mut inner).ok_or_else(unreadable)?;
-        let body = request.get("Entry").map(Tree::json).ok_or_else(unreadable)?;
+        let body = match request.get("Entry").ok_or_else(unreadable)? {
+            // Some kinds are packed once more.
+            Tree::Raw(packed) => read(&mut &packed[..]).ok_or_else(unreadable)?.json(),
+            entry => entry.json(),
+        };
         let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
         let entry = model::decode_config_entry_json(&body).map_err(|error| error.consul_text())?;
         if entry.kind() != EntryKind::ServiceIntentions {
