@@ -208,7 +208,8 @@ fn no_match(server: &ServerState) -> NoMatch {
     NoMatch { action, ..NoMatch::default() }
 }
 
-/// What decides over a call, and whether it lets it pass. With permissions it depends on the request: taken for passing.
+/// What decides over a call, and whether it lets it pass. With permissions it depends on the request: taken for
+/// passing.
 fn verdict(server: &ServerState, state: &store::State, source: &str, destination: &str) -> (bool, String) {
     let decided = state.intentions().into_iter().find(|intention| intention.matches(source, destination));
     match decided {

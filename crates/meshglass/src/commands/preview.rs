@@ -98,7 +98,8 @@ mod tests {
         assert_eq!(
             text("web => db (deny)", &preview),
             "Writing web => db (deny) would change:\n\nProxies: 1\n  db-sidecar-proxy on node n1\n    \
-             inbound …\n\nCalls of the last 15 minutes: 1\n  web => db (7 requests)\n    allowed -> denied\n    6 of them would have \
+             inbound …\n\nCalls of the last 15 minutes: 1\n  web => db (7 requests)\n    allowed -> denied\n    \
+             6 of them would have \
              been refused\n\nRequests that would have been refused: 6\nNothing was written.\n"
         );
     }
