@@ -1,5 +1,6 @@
 //! The command line. One file per group of commands; the words, texts and exit codes are Consul's.
 
+mod acl;
 mod agent;
 mod archive;
 mod base64;
@@ -59,8 +60,8 @@ const UNKNOWN_COMMAND: u8 = 127;
 
 /// Commands of Consul that are yet to come. Saying so is better than denying that they exist.
 #[rustfmt::skip]
-const LATER: [&str; 9] = [
-    "acl", "connect envoy", "connect redirect-traffic", "login", "logout", "peering", "resource", "services export",
+const LATER: [&str; 6] = [
+    "connect envoy", "connect redirect-traffic", "peering", "resource", "services export",
     "services exported-services",
 ];
 
@@ -177,6 +178,9 @@ fn begins_with(arguments: &[String], words: &str) -> bool {
 /// All commands.
 pub fn tree(name: &'static str) -> Command {
     let commands = [
+        acl::command(),
+        acl::login_command(),
+        acl::logout_command(),
         agent::command(),
         catalog::command(),
         shell::completion_command(),
@@ -266,6 +270,9 @@ fn asked(root: &Command, name: &str, matches: &ArgMatches) -> Outcome {
         .map_err(|e| Failure::new(format!("Error starting the runtime: {e}")))?;
     runtime.block_on(async {
         match name {
+            "acl" => acl::run(matches).await,
+            "login" => acl::login(matches).await,
+            "logout" => acl::logout(matches).await,
             "catalog" => catalog::run(matches).await,
             "config" => config::run(matches).await,
             "connect" => connect::ask(matches).await,
