@@ -1,5 +1,5 @@
 """Who may do what: a server that denies by default, tokens with scoped policies, every group of routes tried with each of
-them, and held against what a real Consul 1.8.7 answered to the same (`recorded.json`; `run.py --record BINARY` writes it)."""
+them, and held against what a real Consul 1.8.7 answered to the same (`recorded.json`; `run.py --record BINARY` writes it). `later.json` has what is better on purpose."""
 import itertools
 import json
 import pathlib
@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE.parent))
 from rig import Rig, free_ports, wait_for
 
 RECORDED = HERE / "recorded.json"
+LOCAL = {"Name": "loc", "Check": {"TTL": "1h", "Status": "passing"}}
 MASTER = "e95b599e-166e-7d80-08ad-aee76e7ddf19"
 
 # Rules, one token each. "" is whoever brings no token.
@@ -126,7 +127,7 @@ REQUESTS = [
     ("GET", "/v1/config/service-defaults", None),
     ("GET", "/v1/config/proxy-defaults/global", None),
     ("PUT", "/v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"}),
-    ("PUT", "/v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {}}),
+    ("PUT", "/v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}}),
     ("GET", "/v1/coordinate/nodes", None),
     ("PUT", "/v1/event/fire/ev", None),
     ("PUT", "/v1/event/fire/other", None),
@@ -185,12 +186,12 @@ class Server:
         self.must("PUT", "/v1/catalog/register", {"Node": "n1", "Address": "127.0.0.2", "Service": {"Service": "web"},
                                                   "Check": {"Name": "up", "ServiceID": "web", "Status": "passing"}})
         self.must("PUT", "/v1/catalog/register", {"Node": "n1", "Address": "127.0.0.2", "Service": {"Service": "db"}})
-        self.must("PUT", "/v1/agent/service/register", {"Name": "loc", "Check": {"TTL": "1h", "Status": "passing"}})
+        self.must("PUT", "/v1/agent/service/register", LOCAL)
         for key in ["app/x", "app/no", "sec/x"]:
             self.must("PUT", f"/v1/kv/{key}", "v")
         self.must("POST", "/v1/connect/intentions", {"SourceName": "web", "DestinationName": "db", "Action": "allow"})
         self.must("PUT", "/v1/config", {"Kind": "service-defaults", "Name": "web", "Protocol": "http"})
-        self.must("PUT", "/v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {}})
+        self.must("PUT", "/v1/config", {"Kind": "proxy-defaults", "Name": "global", "Config": {"protocol": "http"}})
         self.must("PUT", "/v1/session/create", {"Node": "n1", "Checks": []})
 
     def tokens(self):
@@ -244,9 +245,12 @@ def all_outcomes(server):
             # Each writes something that it may: put back what others look at.
             out[name] = outcome(*server.ask(method, path, body, secret))
             if out[name][0] == 200 and path == "/v1/agent/service/register":
-                server.must("PUT", "/v1/agent/service/register", {"Name": "loc", "Check": {"TTL": "1h", "Status": "passing"}})
+                server.must("PUT", "/v1/agent/service/register", LOCAL)
                 if "ID" not in body:
                     server.must("PUT", "/v1/agent/service/deregister/web")
+            if path == "/v1/agent/reload":
+                # A reload without a data directory forgets what was registered.
+                server.must("PUT", "/v1/agent/service/register", LOCAL)
             if out[name][0] == 200 and path == "/v1/agent/check/register":
                 server.must("PUT", "/v1/agent/check/deregister/nc")
             if out[name][0] == 200 and method == "DELETE":

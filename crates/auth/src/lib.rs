@@ -40,3 +40,6 @@ pub struct Proven {
     /// What `${…}` in names stands for.
     pub variables: BTreeMap<String, String>,
 }
+
+#[cfg(test)]
+mod tests;

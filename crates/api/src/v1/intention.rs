@@ -176,8 +176,8 @@ async fn create(
     if !wire.id.is_empty() {
         return Err(Error::Refused("ID must be empty when creating a new intention".to_owned()));
     }
+    demand_write(&server, &options, &wire.destination_name)?;
     let mut intention = wire.intention()?;
-    demand_write(&server, &options, &intention.destination_name)?;
     intention.id = new_id();
     let id = intention.id.clone();
     server.store.create_intention(intention).await?;
@@ -224,8 +224,8 @@ async fn update(
     };
     demand_write(&server, &options, &old.destination_name)?;
     wire.id.clone_from(&id);
+    demand_write(&server, &options, &wire.destination_name)?;
     let intention = wire.intention()?;
-    demand_write(&server, &options, &intention.destination_name)?;
     server.store.update_intention(intention).await?;
     response::json(&json!({ "ID": id }))
 }

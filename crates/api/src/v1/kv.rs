@@ -87,6 +87,10 @@ async fn keys(server: &ServerState, prefix: &str, options: &QueryOptions) -> Res
     let authorizer = lister(server, prefix, options)?;
     let topics = [Topic::KvPrefix(prefix.into())];
     let (state, index) = server.read(options, &topics).await?;
+    // Keys that may not be read are left out; that there are some is no secret.
+    if state.kv_under(prefix).next().is_none() {
+        return Ok(missing(index));
+    }
     let found = state.kv_under(prefix).filter(|entry| may_read(&authorizer, entry));
     let mut names: Vec<&str> = Vec::new();
     let separator = options.params.text("separator");
@@ -95,9 +99,6 @@ async fn keys(server: &ServerState, prefix: &str, options: &QueryOptions) -> Res
         if names.last() != Some(&name) {
             names.push(name);
         }
-    }
-    if names.is_empty() {
-        return Ok(missing(index));
     }
     response::indexed(index, &names)
 }

@@ -73,9 +73,13 @@ pub(super) fn deregister(may: &Authorizer, state: &State, node: &str, removal: &
         Removal::Service(id) => state.service(node, id),
         Removal::Check(id) => state.check(node, id).and_then(|check| state.service(node, &check.check.service_id)),
     };
-    match service {
-        Some(service) => may.check(Resource::Service, &service.service, Right::Write),
-        None => Err(Error::PermissionDenied),
+    match (service, removal) {
+        (Some(service), _) => may.check(Resource::Service, &service.service, Right::Write),
+        (None, Removal::Service(id)) => Err(Error::Refused(format!("Unknown service '{id}'"))),
+        (None, Removal::Check(id)) if state.check(node, id).is_none() => {
+            Err(Error::Refused(format!("Unknown check '{id}'")))
+        }
+        (None, _) => Err(Error::PermissionDenied),
     }
 }
 

@@ -41,7 +41,9 @@ pub(super) async fn authorize(
     let request: Authorize = decode(&body, &AUTHORIZE, "structs.ConnectAuthorizeRequest")
         .map_err(|text| Error::BadRequest(format!("Request decode failed: {text}")))?;
     // Whoever asks must be the service, or everybody could ask who may call whom.
-    state.access.authorizer(&options)?.check(Resource::Service, &request.target, Right::Write)?;
+    let may = state.access.authorizer(&options)?;
+    may.check(Resource::Service, &request.target, Right::Write)?;
+    may.check(Resource::Intention, &request.target, Right::Read)?;
     let decision = state.agent.authorize_for(&options.token, &request.target, &request.client_cert_uri).await;
     let decision = decision.map_err(|error| match error {
         agent::Error::Invalid(text) => Error::BadRequest(text),
