@@ -1,7 +1,7 @@
 //! `acl …`, `login`, `logout`
 
+mod asking;
 mod binding_rule;
-mod common;
 mod login;
 mod method;
 mod policy;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::flags::{arguments, given, rest, text, with_server};
 use super::{Failure, Outcome, Output, api};
-use common::{call, form, with_format};
+use asking::{call, form, with_format};
 use shapes::Token;
 
 pub use login::{login, login_command, logout, logout_command};
@@ -77,7 +77,7 @@ async fn bootstrap(matches: &ArgMatches) -> Outcome {
     let form = form(matches)?;
     let answer = call(&api(matches)?, Method::PUT, "/v1/acl/bootstrap", None).await;
     let answer = answer.map_err(Failure::about("Failed ACL bootstrapping"))?;
-    Ok(common::decode::<Token>(&answer)?.show(form))
+    Ok(asking::decode::<Token>(&answer)?.show(form))
 }
 
 async fn set_agent_token(matches: &ArgMatches) -> Outcome {
@@ -108,7 +108,7 @@ async fn translate_rules(matches: &ArgMatches) -> Outcome {
     let [rules] = arguments.as_slice() else {
         return Err(Failure::new("Error! Missing TRANSLATE argument"));
     };
-    let rules = common::load(rules).map_err(|why| Failure::new(format!("Error! {why}")))?;
+    let rules = asking::load(rules).map_err(|why| Failure::new(format!("Error! {why}")))?;
     let rules = model::acl::translate_rules(&rules).map_err(|error| {
         let text = error.to_string();
         let why = text.strip_prefix("Failed to parse ACL rules: ").unwrap_or(&text);

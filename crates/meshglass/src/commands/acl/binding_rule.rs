@@ -5,7 +5,7 @@ use client::Error;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::common::{Form, call, decode, form, id_of, shown};
+use super::asking::{Form, call, decode, form, id_of, shown};
 use super::list;
 use super::shapes::body_as_json;
 use crate::commands::connection::Api;

@@ -8,7 +8,7 @@ use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::json;
 
-use super::common::{call, decode};
+use super::asking::{call, decode};
 use super::shapes::Token;
 use crate::commands::flags::{arguments, given, list, pairs, rest, text, with_namespace, with_server};
 use crate::commands::{Failure, Outcome, Output, api, open_error};
@@ -17,8 +17,8 @@ pub fn login_command() -> Command {
     with_namespace(with_server(Command::new("login")))
         .about("Get a token by proving who one is")
         .long_about(
-            "Proves who one is by a bearer token of somebody else, and writes the secret of the new token to a file.\n\n    \
-             $ consul login -method kubernetes -bearer-token-file /run/secrets/token -token-sink-file consul.token",
+            "Proves who one is by a bearer token of somebody else, and writes the secret of the new token to a \
+             file.\n\n    $ consul login -method kube -bearer-token-file jwt -token-sink-file token",
         )
         .arg(text("bearer-token-file", "string", "The file with the bearer token."))
         .arg(list("meta", "key=value", "Metadata to keep with the token."))

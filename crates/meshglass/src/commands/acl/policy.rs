@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::common::{Form, call, decode, form, id_of, load, shown};
+use super::asking::{Form, call, decode, form, id_of, load, shown};
 use super::list;
 use super::shapes::{Policy, as_json};
 use crate::commands::connection::Api;

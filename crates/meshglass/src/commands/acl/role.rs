@@ -5,7 +5,7 @@ use client::Error;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::common::{Form, call, decode, form, id_of, links, merge, node_identities, service_identities, shown};
+use super::asking::{Form, call, decode, form, id_of, links, merge, node_identities, service_identities, shown};
 use super::list;
 use super::shapes::{Role, as_json};
 use crate::commands::connection::Api;

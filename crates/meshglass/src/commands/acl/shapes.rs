@@ -1,4 +1,4 @@
-//! What the API answers, and how people read it. The keys of JSON stand in the order in which Consul's command has them.
+//! What the API answers, and how people read it. The keys of JSON stand in the order of Consul's command.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use super::common::Form;
+use super::asking::Form;
 use crate::commands::{Output, json};
 
 #[derive(Serialize, Deserialize, Default)]

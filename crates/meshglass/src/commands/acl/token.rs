@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::common::{
+use super::asking::{
     Form, call, decode, form, id_of, links, merge, node_identities, service_identities, shown, with_format,
 };
 use super::list;
