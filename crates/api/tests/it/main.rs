@@ -1,6 +1,7 @@
 //! The server routes from outside, through the whole application and a client of this process.
 #![allow(clippy::unwrap_used)]
 
+mod absurd;
 mod blocking;
 mod routes;
 
