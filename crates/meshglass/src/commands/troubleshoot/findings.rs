@@ -117,7 +117,7 @@ pub async fn of_sidecar(client: &Client, plan: &Plan) -> Result<Vec<Finding>, Fa
     for inbound in &plan.inbound {
         let host = if inbound.bind == "0.0.0.0" { "127.0.0.1" } else { &inbound.bind };
         let running = format!("is the sidecar running? consul connect proxy -sidecar-for {}", proxy.service_id);
-        found.push(listening("accepts calls of others", host, inbound.port, &running).await);
+        found.push(listening("the sidecar accepts calls of others", host, inbound.port, &running).await);
         let Some((host, port)) = inbound.application.rsplit_once(':') else { continue };
         let advice = "the service itself does not run, or on another port";
         let application = format!("{} itself answers", proxy.service);
@@ -175,13 +175,13 @@ async fn listening(what: &str, host: &str, port: u16, advice: &str) -> Finding {
         Ok(Err(error)) => error.to_string(),
         Err(_) => "no answer".to_owned(),
     };
-    Finding::Bad(format!("nobody listens on {host}:{port} ({why}), where it {what}"), advice.to_owned())
+    Finding::Bad(format!("nobody listens on {host}:{port} ({why}), where {what}"), advice.to_owned())
 }
 
 /// What concerns the way to one upstream.
 pub async fn of_upstream(client: &Client, plan: &Plan, outbound: &Outbound) -> Result<Vec<Finding>, Failure> {
     let running = format!("is the sidecar running? consul connect proxy -sidecar-for {}", plan.proxy.service_id);
-    let takes = format!("takes calls to {}", outbound.name);
+    let takes = format!("the sidecar takes calls to {}", outbound.name);
     let mut found = vec![listening(&takes, &outbound.bind, outbound.port, &running).await];
     let targets = targets(plan, outbound);
     let mut healthy = 0;
