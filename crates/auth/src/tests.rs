@@ -82,7 +82,7 @@ fn claims() -> Value {
     json!({ "iss": "me", "aud": "consul", "sub": "web", "iat": NOW, "groups": ["a", "b"] })
 }
 
-fn method(more: Value) -> Result<Method, Error> {
+fn method(more: &Value) -> Result<Method, Error> {
     let mut config = json!({
         "BoundIssuer": "me",
         "BoundAudiences": ["consul"],
@@ -102,7 +102,7 @@ fn proven() -> Value {
 async fn a_token_of_the_key_is_believed_and_no_other() {
     let signers = signers();
     for signer in &signers {
-        let method = method(json!({ "JWTValidationPubKeys": [signer.pem] })).unwrap();
+        let method = method(&json!({ "JWTValidationPubKeys": [signer.pem] })).unwrap();
         let token = signer.token(&claims());
         let Proven { selectable, variables } = method.login(&token, NOW).await.unwrap();
         assert_eq!((selectable, variables["value.name"].as_str()), (proven(), "web"), "{}", signer.algorithm);
@@ -122,7 +122,7 @@ async fn a_token_of_the_key_is_believed_and_no_other() {
 #[tokio::test]
 async fn what_is_not_signed_by_a_key_is_refused() {
     let signer = &signers()[2];
-    let method = method(json!({ "JWTValidationPubKeys": [signer.pem] })).unwrap();
+    let method = method(&json!({ "JWTValidationPubKeys": [signer.pem] })).unwrap();
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     for algorithm in ["none", "HS256", "", "ES384"] {
         let token = format!("{}.{}.{}", part(&json!({ "alg": algorithm })), part(&claims()), "AAAA");
@@ -151,12 +151,12 @@ async fn keys_can_be_fetched_and_are_fetched_again_when_they_change() {
         { "kty": "EC", "crv": "P-256", "kid": "k", "use": "sig", "x": part(&point[1..33]), "y": part(&point[33..]) },
     ]});
     let url = serve(vec![("/keys", set)]).await;
-    let method = method(json!({ "JWKSURL": format!("{url}/keys") })).unwrap();
+    let method = method(&json!({ "JWKSURL": format!("{url}/keys") })).unwrap();
     method.check().await.unwrap();
     let sign: Sign = Box::new(move |message| key.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec());
     let signer = Signer { algorithm: "ES256", pem: String::new(), sign };
     assert_eq!(method.login(&signer.token(&claims()), NOW).await.unwrap().selectable, proven());
-    let nowhere = super::tests::method(json!({ "JWKSURL": "http://127.0.0.1:1/keys" })).unwrap();
+    let nowhere = self::method(&json!({ "JWKSURL": "http://127.0.0.1:1/keys" })).unwrap();
     assert!(matches!(nowhere.check().await, Err(Error::Config(_))));
 }
 
