@@ -41,7 +41,7 @@ impl Name {
         Some(Self(wire.into()))
     }
 
-    /// Of bytes that [`end`] has found to be a whole name.
+    /// Of bytes that `end` has found to be a whole name.
     pub fn of_wire(wire: &[u8]) -> Self {
         Self(wire.into())
     }
