@@ -175,8 +175,12 @@ mod tests {
         let watches = Watches::default();
         let topics = [Topic::Nodes, Topic::service("Web"), Topic::KvPrefix("a/".into())];
         let waiter = watches.register(&topics);
-        assert_eq!((watches.lock().waiters.len(), watches.lock().prefixes.len()), (3, 1));
+        let held = || {
+            let inner = watches.lock();
+            (inner.waiters.len(), inner.prefixes.len())
+        };
+        assert_eq!(held(), (3, 1));
         drop(waiter);
-        assert!(watches.lock().waiters.is_empty() && watches.lock().prefixes.is_empty());
+        assert_eq!(held(), (0, 0));
     }
 }
