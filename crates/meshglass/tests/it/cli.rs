@@ -66,7 +66,10 @@ const STORY: &[Case] = &[
     ("intention delete web db", "", 0, "Intention deleted.\n", ""),
     ("intention delete web db", "", 1, "", "Error: Intention with source \"web\" and destination \"db\" not found.\n"),
     ("services deregister -id web", "", 0, "Deregistered service: web\n", ""),
-    ("kv get x", "", 1, "", "meshglass: \"kv\" is not available yet\n"),
+    ("kv get x", "", 1, "", "Error! No key exists at: x\n"),
+    ("kv put x y", "", 0, "Success! Data written to: x\n", ""),
+    ("kv get x", "", 0, "y\n", ""),
+    ("peering list", "", 1, "", "meshglass: \"peering\" is not available yet\n"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
