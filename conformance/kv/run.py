@@ -23,6 +23,7 @@ def library(rig, name, argv, env=None):
 
 def locks(rig, agent, binary, name):
     """No two children under one lock at a time, and no more than three under a semaphore of three."""
+    before = {session["ID"] for session in agent.get("/v1/session/list")[1]}
     for limit in (1, 3):
         log = rig.dir / f"lock-{name}-{limit}"
         script = f"echo in >> {log}; sleep 0.3; echo out >> {log}"
@@ -38,8 +39,10 @@ def locks(rig, agent, binary, name):
         rig.check(f"{name} -n={limit}: at most {limit} at a time, all of them once",
                   most <= limit and log.read_text().count("in") == 6 and inside == 0, f"{most} {told}")
         rig.check(f"{name} -n={limit}: as many as may", most == limit, most)
-    left = agent.get("/v1/session/list")[1]
-    rig.equal(f"{name}: leaves no session", left, [])
+    # A real Consul's command line ends its session while it exits, and now and then exits first.
+    left = [session for session in agent.get("/v1/session/list")[1] if session["ID"] not in before]
+    allowed = 0 if name == "our-lock" else 2
+    rig.check(f"{name}: leaves no session", len(left) <= allowed, left)
 
 
 def headers(rig, agent):
