@@ -39,7 +39,8 @@ const WORDS: &[&str] = &[
 
 fn main() -> ExitCode {
     let seeds: Vec<Vec<u8>> = [
-        "acl = \"read\"\noperator = \"write\"\nkey_prefix \"a/\" { policy = \"list\" }\nkey \"a/b\" { policy = \"deny\" }",
+        "acl = \"read\"\noperator = \"write\"\nkey_prefix \"a/\" { policy = \"list\" }\n\
+         key \"a/b\" { policy = \"deny\" }",
         "service \"web\" { policy = \"write\" intentions = \"read\" }\nservice_prefix \"\" { policy = \"read\" }",
         r#"{"node_prefix": {"": {"policy": "read"}}, "session": [{"n1": [{"policy": "write"}]}]}"#,
         "agent \"a\" { policy = \"write\" }\nevent_prefix \"\" { policy = \"deny\" }\nquery \"\" { policy = \"read\" }",
